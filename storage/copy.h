@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The copy engine: from one endpoint to another, sparse, chunked, throttled, durable at intervals.
+ *
+ * From 'from' up to the size of the source.  After about every 64 MiB (or 2 s) the target is
+ * flushed and then 'checkpoint' told how far the data is durable; so a copy that is killed repeats
+ * at most one interval.  Holes are not read; blocks of zeros are not written where the target is
+ * known to be zero, else zeroed.
+ */
+#ifndef STORAGE_COPY_H
+#define STORAGE_COPY_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "agent/base/error.h"
+#include "storage/endpoint.h"
+
+#define COPY_INTERVAL_SIZE (UINT64_C(64) << 20) /* bytes between two checkpoints */
+#define COPY_CHUNK_SIZE (UINT64_C(1) << 20)     /* bytes of one read */
+#define COPY_BLOCK_SIZE (UINT64_C(64) << 10)    /* bytes: the grain of zero detection */
+
+struct copy {
+    struct endpoint *source, *target;
+    uint64_t from;        /* bytes that are durable already */
+    bool target_is_zero;  /* beyond 'from', all that was not written by this copy reads as zeros */
+    bool only_difference; /* the target shows a base: read it, and write only what differs */
+    /* All four on the calling thread. */
+    bool (*checkpoint)(void *context, uint64_t done, struct error **err);
+    void (*progress)(void *context, uint64_t done, uint64_t total);
+    bool (*aborted)(void *context);
+    uint64_t (*rate)(void *context); /* bytes a second; 0: none */
+    void *context;
+};
+
+/* Errors: TaskAborted (the last checkpoint stands), NoSpace, BackendFailed, those of 'checkpoint'. */
+bool copy_run(const struct copy *copy, struct error **err) _must_check_;
+/* Compares what the two show; VerifyFailed {offset} at the first difference. */
+bool copy_compare(const struct copy *copy, struct error **err) _must_check_;
+
+#endif

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a kind of endpoint implements; for endpoint*.c only.
+ */
+#ifndef STORAGE_ENDPOINT_KIND_H
+#define STORAGE_ENDPOINT_KIND_H
+
+#include "storage/endpoint.h"
+
+struct endpoint_kind {
+    bool (*extent)(struct endpoint *endpoint, uint64_t offset, uint64_t end, bool *ret_zero,
+                   uint64_t *ret_end, struct error **err);
+    bool (*read)(struct endpoint *endpoint, uint64_t offset, void *ret_bytes, size_t size,
+                 struct error **err);
+    bool (*write)(struct endpoint *endpoint, uint64_t offset, const void *bytes, size_t size,
+                  struct error **err);
+    bool (*zero)(struct endpoint *endpoint, uint64_t offset, uint64_t size, struct error **err);
+    bool (*flush)(struct endpoint *endpoint, struct error **err);
+    void (*close)(struct endpoint *endpoint); /* frees it */
+};
+
+/* Each kind's struct begins with this. */
+struct endpoint {
+    const struct endpoint_kind *kind;
+    uint64_t size;
+    char *name; /* for messages; owned */
+};
+
+bool endpoint_open_file(int dirfd, const char *name, enum endpoint_mode mode,
+                        struct endpoint **ret_endpoint, struct error **err) _must_check_;
+bool endpoint_open_nbd(int dirfd, const char *name, enum endpoint_mode mode, bool allow_base,
+                       const atomic_bool *abort, struct endpoint **ret_endpoint, struct error **err)
+    _must_check_;
+/* endpoint_inspect() of the qcow2 'file', which messages call 'shown'. */
+bool endpoint_inspect_qcow2(const char *file, const char *shown, uint64_t size_max,
+                            uint64_t *ret_size, struct error **err) _must_check_;
+/* Whether QEMU's words say that another program holds the file's lock. */
+bool endpoint_text_tells_lock(const char *text);
+
+#endif

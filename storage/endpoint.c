@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <config.h>
+
+#include "storage/endpoint.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "agent/base/child.h"
+#include "agent/base/thread.h"
+#include "storage/endpoint-kind.h"
+
+#define QEMU_IMG_OUTPUT_MAX (1024 * 1024)
+#define INSPECT_TIMEOUT_MS 10000
+#define INSPECT_MEMORY_MAX (UINT64_C(1) << 30)
+#define INSPECT_CPU_S 5
+#define CODE_MEMBER "\"code\":" /* of the data of a failed child_run() */
+#define CHECK_LEAKS 3           /* status of qemu-img check */
+#define CREATE_TIMEOUT_MS 60000
+#define DATA_MODE 0600 /* a disk holds its guest's secrets */
+
+bool
+endpoint_open(int dirfd, const char *name, enum image_format format, enum endpoint_mode mode,
+              bool allow_base, const atomic_bool *abort, struct endpoint **ret_endpoint,
+              struct error **err)
+{
+    WORKER_ONLY();
+    if (format == IMAGE_RAW)
+        return endpoint_open_file(dirfd >= 0 ? dirfd : AT_FDCWD, name, mode, ret_endpoint, err);
+    return endpoint_open_nbd(dirfd, name, mode, allow_base, abort, ret_endpoint, err);
+}
+
+void
+endpoint_close(struct endpoint *endpoint)
+{
+    if (endpoint)
+        endpoint->kind->close(endpoint);
+}
+
+uint64_t
+endpoint_size(const struct endpoint *endpoint)
+{
+    return endpoint->size;
+}
+
+bool
+endpoint_extent(struct endpoint *endpoint, uint64_t offset, uint64_t end, bool *ret_zero,
+                uint64_t *ret_end, struct error **err)
+{
+    return endpoint->kind->extent(endpoint, offset, end, ret_zero, ret_end, err);
+}
+
+bool
+endpoint_read(struct endpoint *endpoint, uint64_t offset, void *ret_bytes, size_t size,
+              struct error **err)
+{
+    return endpoint->kind->read(endpoint, offset, ret_bytes, size, err);
+}
+
+bool
+endpoint_write(struct endpoint *endpoint, uint64_t offset, const void *bytes, size_t size,
+               struct error **err)
+{
+    return endpoint->kind->write(endpoint, offset, bytes, size, err);
+}
+
+bool
+endpoint_zero(struct endpoint *endpoint, uint64_t offset, uint64_t size, struct error **err)
+{
+    return endpoint->kind->zero(endpoint, offset, size, err);
+}
+
+bool
+endpoint_flush(struct endpoint *endpoint, struct error **err)
+{
+    return endpoint->kind->flush(endpoint, err);
+}
+
+/* QEMU takes "nbd:…" for a protocol, but nothing behind a slash. */
+static char *
+local_name(const char *name)
+{
+    return *name == '/' ? xstrdup(name) : xprintf("./%s", name);
+}
+
+/* ---- making ---- */
+
+/* An empty file that nobody else could have put there, or read meanwhile. */
+static bool
+make_file(int dirfd, const char *name, int *ret_fd, struct error **err)
+{
+    *ret_fd = openat(dirfd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, DATA_MODE);
+    return *ret_fd >= 0 || error_errno(err, ERROR_BACKEND_FAILED, errno, "cannot make '%s'", name);
+}
+
+static bool
+create_raw(int dirfd, const char *name, uint64_t size, bool preallocate, struct error **err)
+{
+    _cleanup_close_ int fd = -1;
+    int status = 0;
+
+    if (!make_file(dirfd, name, &fd, err))
+        return false;
+    if (ftruncate(fd, (off_t)size) < 0) {
+        if (errno == EFBIG || errno == EINVAL)
+            return error_param(err, "size",
+                               "is more than the file system holds in one file: %" PRIu64 " bytes",
+                               size);
+        return error_errno(err, ERROR_BACKEND_FAILED, errno, "cannot make '%s'", name);
+    }
+    if (preallocate) {
+        do
+            status = posix_fallocate(fd, 0, (off_t)size);
+        while (status == EINTR);
+    }
+    return status == 0 ||
+           error_errno(err, ERROR_BACKEND_FAILED, status, "cannot reserve %" PRIu64 " bytes", size);
+}
+
+/* Over the file that is there: qemu-img keeps its mode. */
+static bool
+format_qcow2(int dirfd, const char *name, uint64_t size, bool preallocate, const char *base_name,
+             enum image_format base_format, const atomic_bool *abort, struct error **err)
+{
+    const struct child_limits limits = { .timeout_ms = CREATE_TIMEOUT_MS,
+                                         .output_size = QEMU_IMG_OUTPUT_MAX,
+                                         .abort = abort };
+    _cleanup_free_ char *file = local_name(name), *size_text = xprintf("%" PRIu64, size);
+    const char *argv[16] = { "qemu-img", "create", "-q", "-f", "qcow2" };
+    size_t n = 5;
+    _cleanup_text_ struct text output = TEXT_INIT;
+
+    if (base_name) {
+        argv[n++] = "-b";
+        argv[n++] = base_name;
+        argv[n++] = "-F";
+        argv[n++] = image_format_name(base_format);
+    }
+    if (preallocate) {
+        argv[n++] = "-o";
+        argv[n++] = "preallocation=falloc";
+    }
+    argv[n++] = "--";
+    argv[n++] = file;
+    argv[n++] = size_text;
+    if (child_run(argv, dirfd, &limits, &output, err))
+        return true;
+    if ((*err)->code == ERROR_BACKEND_FAILED && strstr((*err)->message, strerror(ENOSPC)))
+        (*err)->code = ERROR_NO_SPACE;
+    return error_wrap(err, "cannot make a qcow2 of %" PRIu64 " bytes", size);
+}
+
+bool
+endpoint_create(int dirfd, const char *name, enum image_format format, uint64_t size,
+                bool preallocate, const char *base_name, enum image_format base_format,
+                const atomic_bool *abort, struct error **err)
+{
+    _cleanup_close_ int fd = -1;
+
+    WORKER_ONLY();
+    if (format == IMAGE_RAW)
+        return create_raw(dirfd, name, size, preallocate, err);
+    return make_file(dirfd, name, &fd, err) &&
+           format_qcow2(dirfd, name, size, preallocate, base_name, base_format, abort, err);
+}
+
+/* ---- looking at what others made ---- */
+
+static bool
+judge_info(const char *path, json_t *info, uint64_t size_max, uint64_t *ret_size,
+           struct error **err)
+{
+    json_t *specific = json_object_get(json_object_get(info, "format-specific"), "data");
+    json_t *size = json_object_get(info, "virtual-size");
+
+    if (json_object_get(info, "backing-filename") || json_object_get(info, "full-backing-filename"))
+        return error_set(err, ERROR_INVALID_PARAMS,
+                         "'%s' has a backing file: flatten it first (qemu-img convert)", path);
+    if (json_object_get(specific, "data-file"))
+        return error_set(err, ERROR_INVALID_PARAMS,
+                         "'%s' has a data file of its own: convert it first", path);
+    if (json_is_true(json_object_get(info, "encrypted")))
+        return error_set(err, ERROR_INVALID_PARAMS, "'%s' is encrypted: decrypt it first", path);
+    if (!json_is_integer(size) || json_integer_value(size) <= 0)
+        return error_set(err, ERROR_INVALID_PARAMS, "'%s' has no size", path);
+    if ((uint64_t)json_integer_value(size) > size_max)
+        return error_set(err, ERROR_INVALID_PARAMS,
+                         "'%s' says that it is of %lld bytes: at most %" PRIu64 " are taken", path,
+                         (long long)json_integer_value(size), size_max);
+    *ret_size = (uint64_t)json_integer_value(size);
+    return true;
+}
+
+bool
+endpoint_inspect_qcow2(const char *file, const char *shown, uint64_t size_max, uint64_t *ret_size,
+                       struct error **err)
+{
+    /* A hostile file gets little memory, little time, and nothing to write. */
+    const struct child_limits limits = { .timeout_ms = INSPECT_TIMEOUT_MS,
+                                         .memory_size = INSPECT_MEMORY_MAX,
+                                         .cpu_s = INSPECT_CPU_S,
+                                         .file_size = 1,
+                                         .output_size = QEMU_IMG_OUTPUT_MAX };
+    const char *const argv[] = { "qemu-img", "info", "--output=json", "-U", "-f", "qcow2", "--",
+                                 file,       NULL };
+    _cleanup_text_ struct text output = TEXT_INIT;
+    json_t *info;
+    bool good;
+
+    if (!child_run(argv, -1, &limits, &output, err))
+        return error_wrap(err, "cannot take '%s' as qcow2", shown);
+    info = json_loadb(output.bytes, output.length, 0, NULL);
+    good = info ? judge_info(shown, info, size_max, ret_size, err)
+                : error_set(err, ERROR_BACKEND_FAILED,
+                            "qemu-img says nothing of '%s' that can be read", shown);
+    json_decref(info);
+    return good;
+}
+
+bool
+endpoint_inspect(const char *path, enum image_format format, uint64_t size_max, uint64_t *ret_size,
+                 struct error **err)
+{
+    _cleanup_(endpoint_closep) struct endpoint *file = NULL;
+
+    WORKER_ONLY();
+    /* First as a plain file: no link, no pipe, and readable at all. */
+    if (!endpoint_open_file(AT_FDCWD, path, ENDPOINT_READ, &file, err))
+        return false;
+    if (format != IMAGE_RAW)
+        return endpoint_inspect_qcow2(path, path, size_max, ret_size, err);
+    if (endpoint_size(file) == 0 || endpoint_size(file) > size_max)
+        return error_set(err, ERROR_INVALID_PARAMS,
+                         "'%s' is of %" PRIu64 " bytes: 1 to %" PRIu64 " are taken", path,
+                         endpoint_size(file), size_max);
+    *ret_size = endpoint_size(file);
+    return true;
+}
+
+bool
+endpoint_text_tells_lock(const char *text)
+{
+    return strstr(text, "Failed to get") && strstr(text, "lock");
+}
+
+bool
+endpoint_check(int dirfd, const char *name, bool mend_leaks, const atomic_bool *abort,
+               struct error **err)
+{
+    const struct child_limits limits = { .output_size = QEMU_IMG_OUTPUT_MAX, .abort = abort };
+    _cleanup_free_ char *file = local_name(name);
+    const char *const look[] = { "qemu-img", "check", "-q", "-f", "qcow2", "--", file, NULL };
+    const char *const mend[] = { "qemu-img", "check", "-q", "-r", "leaks",
+                                 "-f",       "qcow2", "--", file, NULL };
+    _cleanup_text_ struct text output = TEXT_INIT;
+    const char *code;
+    struct stat status;
+
+    WORKER_ONLY();
+    if (fstatat(dirfd, name, &status, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(status.st_mode))
+        return error_set(err, ERROR_VERIFY_FAILED, "there is no file '%s'", name);
+    if (child_run(mend_leaks ? mend : look, dirfd, &limits, &output, err))
+        return true;
+    /* A program that could not be run, or was killed, has found nothing. */
+    code = (*err)->data ? strstr((*err)->data, CODE_MEMBER) : NULL;
+    if ((*err)->code != ERROR_BACKEND_FAILED || !code || atoi(code + strlen(CODE_MEMBER)) <= 0)
+        return false;
+    if (atoi(code + strlen(CODE_MEMBER)) == CHECK_LEAKS) { /* space is wasted, nothing else */
+        error_free(TAKE(*err));
+        return true;
+    }
+    (*err)->code =
+        endpoint_text_tells_lock((*err)->data) ? ERROR_IMAGE_IN_USE : ERROR_VERIFY_FAILED;
+    return error_wrap(err, "qemu-img check");
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Endpoints: what a copy reads from or writes to, whatever holds the bits.
+ *
+ * Raw files and block devices are read and written directly; qcow2 goes through qemu-nbd and
+ * libnbd (it is QEMU's format, not ours).  Everything is what the image shows: flat, base included.
+ * One thread at a time.
+ */
+#ifndef STORAGE_ENDPOINT_H
+#define STORAGE_ENDPOINT_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "agent/base/error.h"
+#include "storage/format.h"
+
+struct endpoint;
+
+enum endpoint_mode { ENDPOINT_READ, ENDPOINT_WRITE };
+
+/*
+ * Opens file 'name' in directory 'dirfd' (or the absolute path 'name' with dirfd -1).  A symbolic
+ * link is not followed.  Without 'allow_base' a qcow2 stands alone: whatever backing file its header
+ * names is not opened.  'abort' (may be NULL) ends a wait for qemu-nbd, here and later; it outlives
+ * the endpoint.
+ * Errors: BackendUnavailable (no qemu-nbd, no libnbd), ImageInUse (another program has it open for
+ * some seconds), BackendFailed (damaged, not readable), TaskAborted, Timeout.
+ */
+bool endpoint_open(int dirfd, const char *name, enum image_format format, enum endpoint_mode mode,
+                   bool allow_base, const atomic_bool *abort, struct endpoint **ret_endpoint,
+                   struct error **err) _must_check_;
+/* Ends its qemu-nbd, if any, and waits for it.  Writes are durable only after endpoint_flush(). */
+void endpoint_close(struct endpoint *endpoint);
+DEFINE_CLEANUP(struct endpoint, endpoint_close)
+
+uint64_t endpoint_size(const struct endpoint *endpoint);
+
+/* The extent at 'offset': whether it reads as zeros without reading it, and where that ends
+   (at most 'end').  Always moves forward. */
+bool endpoint_extent(struct endpoint *endpoint, uint64_t offset, uint64_t end, bool *ret_zero,
+                     uint64_t *ret_end, struct error **err) _must_check_;
+/* All of it or an error; reading past the end (a source that was truncated) is BackendFailed. */
+bool endpoint_read(struct endpoint *endpoint, uint64_t offset, void *ret_bytes, size_t size,
+                   struct error **err) _must_check_;
+bool endpoint_write(struct endpoint *endpoint, uint64_t offset, const void *bytes, size_t size,
+                    struct error **err) _must_check_;
+/* Makes the range read as zeros, as a hole where that can be. */
+bool endpoint_zero(struct endpoint *endpoint, uint64_t offset, uint64_t size, struct error **err)
+    _must_check_;
+bool endpoint_flush(struct endpoint *endpoint, struct error **err) _must_check_;
+
+/* Makes the data file, for its owner's eyes only: raw by truncation (preallocate: posix_fallocate),
+   qcow2 by qemu-img create, over 'base' (a file name as the qcow2 header is to name it, with its
+   format) when given.  Errors: InvalidParams (larger than files can be), NoSpace, BackendFailed. */
+bool endpoint_create(int dirfd, const char *name, enum image_format format, uint64_t size,
+                     bool preallocate, const char *base_name, enum image_format base_format,
+                     const atomic_bool *abort, struct error **err) _must_check_;
+
+/* What a foreign file is, asked of qemu-img info in a sandbox of limits (time, memory, CPU): its
+   virtual size; refuses a backing or data file, an encrypted one, and a size over 'size_max'.
+   For raw: the file's own size. */
+bool endpoint_inspect(const char *path, enum image_format format, uint64_t size_max,
+                      uint64_t *ret_size, struct error **err) _must_check_;
+/* qemu-img check of a qcow2; damage is VerifyFailed with qemu-img's text, leaks are mended if asked.
+   Errors beside: ImageInUse (another program writes to it), BackendUnavailable, TaskAborted. */
+bool endpoint_check(int dirfd, const char *name, bool mend_leaks, const atomic_bool *abort,
+                    struct error **err) _must_check_;
+
+#endif

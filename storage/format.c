@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <config.h>
+
+#include "storage/format.h"
+
+#include <jansson.h>
+#include <string.h>
+
+#include "agent/base/clock.h"
+#include "agent/base/json-writer.h"
+
+#define QCOW2_GRAIN 512 /* bytes */
+
+static const char *const format_names[] = { [IMAGE_RAW] = "raw", [IMAGE_QCOW2] = "qcow2" };
+
+const char *
+image_format_name(enum image_format format)
+{
+    return format_names[format];
+}
+
+bool
+image_format_parse(const char *name, enum image_format *ret_format)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(format_names); i++)
+        if (strcmp(name, format_names[i]) == 0) {
+            *ret_format = (enum image_format)i;
+            return true;
+        }
+    return false;
+}
+
+uint64_t
+image_format_size(enum image_format format, uint64_t size)
+{
+    return format == IMAGE_QCOW2 ? (size + QCOW2_GRAIN - 1) / QCOW2_GRAIN * QCOW2_GRAIN : size;
+}
+
+void
+image_record_done(struct image_record *record)
+{
+    free(record->base);
+    free(record->user_data);
+    free(record->checksum);
+    free(record->damage);
+    *record = (struct image_record){ 0 };
+}
+
+void
+copy_record_done(struct copy_record *record)
+{
+    free(record->source_repository);
+    free(record->source_image);
+    free(record->source_path);
+    free(record->source_identity);
+    free(record->task);
+    *record = (struct copy_record){ 0 };
+}
+
+static char *
+copy_text(const char *text)
+{
+    return text ? xstrdup(text) : NULL;
+}
+
+bool
+image_record_copy(const struct image_record *from, struct image_record *ret_record)
+{
+    *ret_record = *from;
+    ret_record->base = copy_text(from->base);
+    ret_record->user_data = copy_text(from->user_data);
+    ret_record->checksum = copy_text(from->checksum);
+    ret_record->damage = copy_text(from->damage);
+    return true;
+}
+
+/* ---- reading ---- */
+
+/* One file as it is read: the object, its name for messages, and the error code of its faults. */
+struct source {
+    json_t *object;
+    const char *file;
+    enum error_code code;
+};
+
+static void
+source_done(struct source *source)
+{
+    json_decref(source->object);
+}
+
+static bool
+bad_member(const struct source *source, const char *member, const char *wanted, struct error **err)
+{
+    return error_set(err, source->code, "'%s' is damaged: its '%s' is not %s", source->file, member,
+                     wanted);
+}
+
+/* Which version, before anything else: a newer one may look like anything. */
+static bool
+open_source(const char *text, size_t size, const char *file, enum error_code code,
+            struct source *ret_source, struct error **err)
+{
+    json_error_t fault;
+    json_t *version;
+
+    *ret_source = (struct source){ .file = file, .code = code };
+    ret_source->object = json_loadb(text, size, JSON_REJECT_DUPLICATES, &fault);
+    if (!ret_source->object)
+        return error_set(err, code, "'%s' is damaged: it is not JSON (%s)", file, fault.text);
+    version = json_object_get(ret_source->object, "version");
+    if (!json_is_integer(version) || json_integer_value(version) < 1)
+        return bad_member(ret_source, "version", "a number", err);
+    if (json_integer_value(version) > FORMAT_VERSION)
+        return error_set(err, ERROR_REPOSITORY_UNAVAILABLE,
+                         "'%s' is of version %lld and this agent knows %d: update the agent", file,
+                         (long long)json_integer_value(version), FORMAT_VERSION);
+    return true;
+}
+
+static bool
+get_text(const struct source *source, const char *member, bool optional, char **ret_text,
+         struct error **err)
+{
+    json_t *value = json_object_get(source->object, member);
+
+    *ret_text = NULL;
+    if (optional && (!value || json_is_null(value)))
+        return true;
+    if (!json_is_string(value))
+        return bad_member(source, member, "text", err);
+    *ret_text = xstrdup(json_string_value(value));
+    return true;
+}
+
+/* A name leads to a path, also when it comes from a file. */
+static bool
+get_name(const struct source *source, const char *member, char **ret_name, struct error **err)
+{
+    if (!get_text(source, member, true, ret_name, err))
+        return false;
+    if (!*ret_name || name_valid(*ret_name))
+        return true;
+    free(TAKE(*ret_name));
+    return bad_member(source, member, "a name", err);
+}
+
+static bool
+get_number(const struct source *source, const char *member, uint64_t *ret_number,
+           struct error **err)
+{
+    json_t *value = json_object_get(source->object, member);
+
+    if (!json_is_integer(value) || json_integer_value(value) < 0)
+        return bad_member(source, member, "a number", err);
+    *ret_number = (uint64_t)json_integer_value(value);
+    return true;
+}
+
+static bool
+get_bool(const struct source *source, const char *member, bool *ret_bool, struct error **err)
+{
+    json_t *value = json_object_get(source->object, member);
+
+    if (!json_is_boolean(value))
+        return bad_member(source, member, "true or false", err);
+    *ret_bool = json_is_true(value);
+    return true;
+}
+
+static bool
+get_time(const struct source *source, const char *member, bool optional, int64_t *ret_time_ns,
+         struct error **err)
+{
+    _cleanup_free_ char *text = NULL;
+
+    *ret_time_ns = 0;
+    if (!get_text(source, member, optional, &text, err))
+        return false;
+    return !text || clock_parse(text, ret_time_ns) || bad_member(source, member, "a time", err);
+}
+
+static bool
+get_format(const struct source *source, const char *member, enum image_format *ret_format,
+           struct error **err)
+{
+    _cleanup_free_ char *text = NULL;
+
+    if (!get_text(source, member, false, &text, err))
+        return false;
+    return image_format_parse(text, ret_format) || bad_member(source, member, "raw or qcow2", err);
+}
+
+static bool
+get_uuid(const struct source *source, const char *member, bool optional,
+         char ret_uuid[UUID_TEXT_SIZE], struct error **err)
+{
+    _cleanup_free_ char *text = NULL;
+
+    ret_uuid[0] = '\0';
+    if (!get_text(source, member, optional, &text, err))
+        return false;
+    if (!text)
+        return true;
+    if (strlen(text) != UUID_TEXT_SIZE - 1)
+        return bad_member(source, member, "a UUID", err);
+    memcpy(ret_uuid, text, UUID_TEXT_SIZE);
+    return true;
+}
+
+bool
+repository_record_parse(const char *text, size_t size, struct repository_record *ret_record,
+                        struct error **err)
+{
+    _cleanup_(source_done) struct source source;
+    json_t *kind;
+
+    *ret_record = (struct repository_record){ 0 };
+    if (!open_source(text, size, FORMAT_REPOSITORY_FILE, ERROR_REPOSITORY_UNAVAILABLE, &source,
+                     err))
+        return false;
+    kind = json_object_get(source.object, "hostler");
+    if (!json_is_string(kind) || strcmp(json_string_value(kind), "repository") != 0)
+        return bad_member(&source, "hostler", "'repository'", err);
+    return get_uuid(&source, "uuid", false, ret_record->uuid, err) &&
+           get_time(&source, "created", true, &ret_record->created_ns, err);
+}
+
+static bool
+get_user_data(const struct source *source, char **ret_json, struct error **err)
+{
+    json_t *value = json_object_get(source->object, "userData");
+    char *json;
+
+    *ret_json = NULL;
+    if (!value || json_is_null(value))
+        return true;
+    if (!json_is_object(value))
+        return bad_member(source, "userData", "an object", err);
+    json = json_dumps(value, JSON_COMPACT | JSON_REAL_PRECISION(17));
+    if (!json)
+        return bad_member(source, "userData", "an object that can be kept", err);
+    *ret_json = json;
+    return true;
+}
+
+bool
+image_record_parse(const char *text, size_t size, struct image_record *ret_record,
+                   struct error **err)
+{
+    _cleanup_(source_done) struct source source;
+    _cleanup_(image_record_done) struct image_record record = { 0 };
+
+    if (!open_source(text, size, FORMAT_IMAGE_FILE, ERROR_IMAGE_BROKEN, &source, err) ||
+        !get_format(&source, "format", &record.format, err) ||
+        !get_number(&source, "size", &record.size, err) ||
+        !get_bool(&source, "mutable", &record.mutable, err) ||
+        !get_bool(&source, "complete", &record.complete, err) ||
+        !get_name(&source, "base", &record.base, err) ||
+        !get_number(&source, "generation", &record.generation, err) ||
+        !get_time(&source, "created", false, &record.created_ns, err) ||
+        !get_user_data(&source, &record.user_data, err) ||
+        !get_text(&source, "checksum", true, &record.checksum, err) ||
+        !get_time(&source, "checksumTaken", true, &record.checksum_ns, err) ||
+        !get_text(&source, "damage", true, &record.damage, err))
+        return false;
+    *ret_record = record;
+    record = (struct image_record){ 0 };
+    return true;
+}
+
+bool
+copy_record_parse(const char *text, size_t size, struct copy_record *ret_record, struct error **err)
+{
+    _cleanup_(source_done) struct source source;
+    _cleanup_(copy_record_done) struct copy_record record = { 0 };
+
+    if (!open_source(text, size, FORMAT_COPY_FILE, ERROR_IMAGE_BROKEN, &source, err) ||
+        !get_name(&source, "sourceRepository", &record.source_repository, err) ||
+        !get_uuid(&source, "sourceUuid", true, record.source_uuid, err) ||
+        !get_name(&source, "sourceImage", &record.source_image, err) ||
+        !get_text(&source, "sourcePath", true, &record.source_path, err) ||
+        !get_format(&source, "sourceFormat", &record.source_format, err) ||
+        !get_text(&source, "sourceIdentity", false, &record.source_identity, err) ||
+        !get_number(&source, "done", &record.done, err) ||
+        !get_number(&source, "total", &record.total, err) ||
+        !get_uuid(&source, "host", false, record.host, err) ||
+        !get_text(&source, "task", false, &record.task, err) ||
+        !get_time(&source, "updated", false, &record.updated_ns, err) ||
+        !get_number(&source, "bytesPerSecond", &record.bytes_per_second, err) ||
+        !get_bool(&source, "verify", &record.verify, err) ||
+        !get_bool(&source, "resumeOnCrash", &record.resume_on_crash, err))
+        return false;
+    if (record.done > record.total)
+        return bad_member(&source, "done", "at most 'total'", err);
+    if (!record.source_path == !record.source_image)
+        return bad_member(&source, "sourceImage", "there or 'sourcePath', one of the two", err);
+    *ret_record = record;
+    record = (struct copy_record){ 0 };
+    return true;
+}
+
+/* ---- writing ---- */
+
+static void
+finish(struct writer *writer, struct text *ret_text)
+{
+    writer_end_object(writer);
+    text_append_char(&writer->text, '\n');
+    text_done(ret_text);
+    *ret_text = writer->text;
+    *writer = WRITER_INIT;
+}
+
+void
+repository_record_write(const struct repository_record *record, struct text *ret_text)
+{
+    struct writer writer = WRITER_INIT;
+
+    writer_object(&writer);
+    writer_member_string(&writer, "hostler", "repository");
+    writer_member_integer(&writer, "version", FORMAT_VERSION);
+    writer_member_string(&writer, "uuid", record->uuid);
+    writer_member_time(&writer, "created", record->created_ns);
+    finish(&writer, ret_text);
+}
+
+void
+image_record_write(const struct image_record *record, struct text *ret_text)
+{
+    struct writer writer = WRITER_INIT;
+
+    writer_object(&writer);
+    writer_member_integer(&writer, "version", FORMAT_VERSION);
+    writer_member_string(&writer, "format", image_format_name(record->format));
+    writer_member_unsigned(&writer, "size", record->size);
+    writer_member_bool(&writer, "mutable", record->mutable);
+    writer_member_bool(&writer, "complete", record->complete);
+    writer_member_string(&writer, "base", record->base);
+    writer_member_unsigned(&writer, "generation", record->generation);
+    writer_member_time(&writer, "created", record->created_ns);
+    writer_member_json(&writer, "userData", record->user_data ? record->user_data : "{}");
+    writer_member_string(&writer, "checksum", record->checksum);
+    writer_member_time(&writer, "checksumTaken", record->checksum ? record->checksum_ns : 0);
+    writer_member_string(&writer, "damage", record->damage);
+    finish(&writer, ret_text);
+}
+
+void
+copy_record_write(const struct copy_record *record, struct text *ret_text)
+{
+    struct writer writer = WRITER_INIT;
+
+    writer_object(&writer);
+    writer_member_integer(&writer, "version", FORMAT_VERSION);
+    writer_member_string(&writer, "sourceRepository", record->source_repository);
+    writer_member_string(&writer, "sourceUuid",
+                         record->source_uuid[0] ? record->source_uuid : NULL);
+    writer_member_string(&writer, "sourceImage", record->source_image);
+    writer_member_string(&writer, "sourcePath", record->source_path);
+    writer_member_string(&writer, "sourceFormat", image_format_name(record->source_format));
+    writer_member_string(&writer, "sourceIdentity", record->source_identity);
+    writer_member_unsigned(&writer, "done", record->done);
+    writer_member_unsigned(&writer, "total", record->total);
+    writer_member_string(&writer, "host", record->host);
+    writer_member_string(&writer, "task", record->task);
+    writer_member_time(&writer, "updated", record->updated_ns);
+    writer_member_unsigned(&writer, "bytesPerSecond", record->bytes_per_second);
+    writer_member_bool(&writer, "verify", record->verify);
+    writer_member_bool(&writer, "resumeOnCrash", record->resume_on_crash);
+    finish(&writer, ret_text);
+}

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The on-disk format, and the only place that knows it.  doc/formats.md is its prose and argument.
+ *
+ *   REPOSITORY/hostler.json                {"hostler": "repository", "version": 1, "uuid", "created"}
+ *   REPOSITORY/images/IMAGE/image.json     struct image_record; replaced atomically
+ *   REPOSITORY/images/IMAGE/data           the bits
+ *   REPOSITORY/images/IMAGE/lock           empty but for who holds it (storage/image-lock.h)
+ *   REPOSITORY/images/IMAGE/copy.json      struct copy_record; only while a copy into it is incomplete
+ *   REPOSITORY/images/.new-UUID            an image that is being made; no listing shows it
+ *   REPOSITORY/images/.gone-UUID           an image that was removed and is not freed yet
+ *
+ * Unknown members of a file are kept out and lost at the next write, so a change that may not be
+ * lost raises the version; a newer version is refused, never guessed at.
+ */
+#ifndef STORAGE_FORMAT_H
+#define STORAGE_FORMAT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "agent/base/error.h"
+#include "agent/base/name.h"
+#include "agent/base/text.h"
+
+#define FORMAT_VERSION 1
+#define FORMAT_REPOSITORY_FILE "hostler.json"
+#define FORMAT_IMAGES "images"
+#define FORMAT_IMAGE_FILE "image.json"
+#define FORMAT_COPY_FILE "copy.json"
+#define FORMAT_DATA "data"
+#define FORMAT_LOCK "lock"
+#define FORMAT_NEW_PREFIX ".new-"
+#define FORMAT_GONE_PREFIX ".gone-"
+#define FORMAT_FILE_SIZE_MAX (256 * 1024) /* of any of the JSON files; userData is at most 64 KiB */
+
+enum image_format { IMAGE_RAW, IMAGE_QCOW2 };
+
+struct repository_record {
+    char uuid[UUID_TEXT_SIZE];
+    int64_t created_ns;
+};
+
+/* image.json.  Its durable replacement is the moment at which an operation has happened. */
+struct image_record {
+    enum image_format format;
+    uint64_t size; /* bytes the image shows */
+    bool mutable;
+    bool complete;       /* false: a copy into it has not finished; copy.json tells how far it is */
+    char *base;          /* image id in the same repository, owned, or NULL */
+    uint64_t generation; /* raised by one by each completed operation; 0 while first incomplete */
+    int64_t created_ns;
+    char *user_data;     /* a JSON object as text, owned; NULL is {} */
+    char *checksum;      /* hex of storage/checksum.h, owned, or NULL; of the present contents */
+    int64_t checksum_ns; /* when it was taken */
+    char *damage;        /* why the contents must not be used (verify found it), owned, or NULL */
+};
+
+/* copy.json.  'done' is written only after the data before it is durable. */
+struct copy_record {
+    char *source_repository; /* name at the time, owned; NULL for an import */
+    char source_uuid
+        [UUID_TEXT_SIZE]; /* of the source repository: names are transient; "" for an import */
+    char *source_image;   /* owned, or NULL */
+    char *source_path;    /* of an import, owned, or NULL */
+    enum image_format source_format;
+    char *source_identity;     /* what must be unchanged to continue: generation of an image;
+                                      size, mtime and inode of a file; owned text */
+    uint64_t done, total;      /* bytes of the image */
+    char host[UUID_TEXT_SIZE]; /* host id of who worked on it last */
+    char *task;                /* its task, owned */
+    int64_t updated_ns;        /* heartbeat: about every 2 s while it runs */
+    uint64_t bytes_per_second; /* 0: no bound */
+    bool verify;               /* compare with the source at the end */
+    bool resume_on_crash;      /* onCrash: "resume" */
+};
+
+void image_record_done(struct image_record *record);
+void copy_record_done(struct copy_record *record);
+bool image_record_copy(const struct image_record *from, struct image_record *ret_record);
+
+/* Each parse refuses what is not exactly right, naming the member: ImageBroken for an image's
+   files, RepositoryUnavailable for hostler.json and for any newer version. */
+bool repository_record_parse(const char *text, size_t size, struct repository_record *ret_record,
+                             struct error **err) _must_check_;
+bool image_record_parse(const char *text, size_t size, struct image_record *ret_record,
+                        struct error **err) _must_check_;
+bool copy_record_parse(const char *text, size_t size, struct copy_record *ret_record,
+                       struct error **err) _must_check_;
+void repository_record_write(const struct repository_record *record, struct text *ret_text);
+void image_record_write(const struct image_record *record, struct text *ret_text);
+void copy_record_write(const struct copy_record *record, struct text *ret_text);
+
+const char *image_format_name(enum image_format format);
+bool image_format_parse(const char *name, enum image_format *ret_format) _must_check_;
+/* Bytes that an image of this format shows when 'size' are asked for: QEMU's sizes are whole sectors. */
+uint64_t image_format_size(enum image_format format, uint64_t size);
+
+#endif

@@ -1,0 +1,496 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The order of each write here is argued in doc/formats.md.
+ */
+#include <config.h>
+
+#include "storage/image.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include "agent/base/durable.h"
+#include "agent/base/thread.h"
+
+#define DEPENDENTS_MAX 100 /* named in an error */
+
+/* A directory right below 'dirfd', following no link and leaving no tree. */
+static int
+open_directory(int dirfd, const char *name)
+{
+    struct open_how how = { .flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
+                            .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS |
+                                       RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV };
+
+    return (int)syscall(SYS_openat2, dirfd, name, &how, sizeof(how));
+}
+
+static bool
+open_image_directory(struct repository *repository, const char *id, int *ret_fd, struct error **err)
+{
+    int fd = open_directory(repository->images_fd, id);
+
+    if (fd >= 0) {
+        *ret_fd = fd;
+        return true;
+    }
+    if (errno == ENOENT)
+        return error_set(err, ERROR_IMAGE_NOT_FOUND, "there is no image '%s' in repository '%s'",
+                         id, repository->name);
+    if (errno == ELOOP || errno == ENOTDIR || errno == EXDEV)
+        return error_set(
+            err, ERROR_IMAGE_BROKEN,
+            "'%s' in repository '%s' is no directory of its own but a link, a file or a mount: it is not "
+            "followed; repository.check tells what can be done",
+            id, repository->name);
+    return error_errno(err, ERROR_REPOSITORY_UNAVAILABLE, errno,
+                       "cannot open image '%s' of repository '%s'", id, repository->name);
+}
+
+bool
+image_is_named(const struct image *image)
+{
+    struct stat ours, named;
+
+    return fstat(image->fd, &ours) == 0 &&
+           fstatat(image->repository->images_fd, image->id, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+           named.st_ino == ours.st_ino && named.st_dev == ours.st_dev;
+}
+
+static bool
+just_removed(const struct image *image, struct error **err)
+{
+    return error_set(err, ERROR_IMAGE_NOT_FOUND,
+                     "image '%s' of repository '%s' has just been removed", image->id,
+                     image->repository->name);
+}
+
+bool
+image_read_record(struct image *image, struct error **err)
+{
+    _cleanup_text_ struct text text = TEXT_INIT;
+    struct image_record record;
+
+    if (!durable_read(image->fd, FORMAT_IMAGE_FILE, FORMAT_FILE_SIZE_MAX, &text, err)) {
+        /* One that is being removed loses its files one by one: it is not broken, it is gone. */
+        if (!image_is_named(image)) {
+            error_free(TAKE(*err));
+            return just_removed(image, err);
+        }
+        (*err)->code = ERROR_IMAGE_BROKEN;
+        return error_wrap(err, "image '%s' is broken", image->id);
+    }
+    if (!image_record_parse(text.bytes, text.length, &record, err)) {
+        (*err)->code = ERROR_IMAGE_BROKEN; /* also of a newer version: it must not be used here */
+        return error_wrap(err, "image '%s' is broken", image->id);
+    }
+    image_record_done(&image->record);
+    image->record = record;
+    return true;
+}
+
+void
+image_close(struct image *image)
+{
+    if (!image)
+        return;
+    image_lock_release(image->lock);
+    if (image->fd >= 0)
+        (void)close(image->fd);
+    image_record_done(&image->record);
+    free(image->hidden);
+    free(image->id);
+    free(image);
+}
+
+static struct image *
+image_new(struct repository *repository, const char *id, int fd)
+{
+    struct image *image = xalloc(sizeof(*image));
+
+    image->repository = repository;
+    image->id = xstrdup(id);
+    image->fd = fd;
+    return image;
+}
+
+bool
+image_open(struct repository *repository, const char *id, struct image **ret_image,
+           struct error **err)
+{
+    _cleanup_(image_closep) struct image *image = NULL;
+    int fd = -1;
+
+    WORKER_ONLY();
+    if (!open_image_directory(repository, id, &fd, err))
+        return false;
+    image = image_new(repository, id, fd);
+    if (!image_read_record(image, err))
+        return false;
+    *ret_image = TAKE(image);
+    return true;
+}
+
+bool
+image_lock_directory(struct repository *repository, const char *id, enum image_lock_mode mode,
+                     const char *holder, struct image **ret_image, struct error **err)
+{
+    _cleanup_(image_closep) struct image *image = NULL;
+    int fd = -1;
+
+    WORKER_ONLY();
+    if (mode == IMAGE_LOCK_EXCLUSIVE && repository->read_only)
+        return error_set(err, ERROR_REPOSITORY_UNAVAILABLE, "repository '%s' is read-only",
+                         repository->name);
+    if (!open_image_directory(repository, id, &fd, err))
+        return false;
+    image = image_new(repository, id, fd);
+    if (!image_lock_acquire(image->fd, mode, id, holder, &image->lock, err)) {
+        if (image_is_named(image))
+            return false;
+        error_free(TAKE(*err)); /* the lock is that of its remover, or went with it */
+        return just_removed(image, err);
+    }
+    /* Between opening and locking, somebody may have removed it and made another of that name. */
+    if (!image_is_named(image))
+        return just_removed(image, err);
+    *ret_image = TAKE(image);
+    return true;
+}
+
+bool
+image_open_locked(struct repository *repository, const char *id, enum image_lock_mode mode,
+                  const char *holder, struct image **ret_image, struct error **err)
+{
+    _cleanup_(image_closep) struct image *image = NULL;
+
+    if (!image_lock_directory(repository, id, mode, holder, &image, err) ||
+        !image_read_record(image, err))
+        return false;
+    *ret_image = TAKE(image);
+    return true;
+}
+
+bool
+image_require_usable(const struct image *image, struct error **err)
+{
+    struct stat status;
+
+    if (image->record.damage)
+        return error_set(err, ERROR_IMAGE_BROKEN, "image '%s' is damaged: %s", image->id,
+                         image->record.damage);
+    if (!image->record.complete)
+        return error_set(err, ERROR_IMAGE_BROKEN,
+                         "image '%s' is an incomplete copy: resume it, or remove it", image->id);
+    if (fstatat(image->fd, FORMAT_DATA, &status, AT_SYMLINK_NOFOLLOW) < 0 ||
+        !S_ISREG(status.st_mode))
+        return error_set(err, ERROR_IMAGE_BROKEN, "image '%s' has no data file", image->id);
+    if (image->record.format == IMAGE_RAW && (uint64_t)status.st_size < image->record.size)
+        return error_set(err, ERROR_IMAGE_BROKEN,
+                         "the data of image '%s' ends at byte %lld of %llu", image->id,
+                         (long long)status.st_size, (unsigned long long)image->record.size);
+    if (!image_base_is_there(image))
+        return error_set(err, ERROR_IMAGE_BROKEN,
+                         "the base '%s' of image '%s' is not in the repository", image->record.base,
+                         image->id);
+    return true;
+}
+
+bool
+image_base_is_there(const struct image *image)
+{
+    struct stat status;
+
+    return !image->record.base || (fstatat(image->repository->images_fd, image->record.base,
+                                           &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+                                   S_ISDIR(status.st_mode));
+}
+
+bool
+image_require_generation(const struct image *image, bool given, uint64_t wanted, struct error **err)
+{
+    if (!given || wanted == image->record.generation)
+        return true;
+    error_set(err, ERROR_CONFLICT, "image '%s' is at generation %llu, not %llu: read it again",
+              image->id, (unsigned long long)image->record.generation, (unsigned long long)wanted);
+    return error_data_number(err, "generation", (int64_t)image->record.generation);
+}
+
+/*
+ * Whether the image 'id' stands on 'base'.  A record that does not contain the base's name need not
+ * be parsed, which makes a search among ten thousand ten times faster; one with an escape in it may
+ * spell the name in another way.  What cannot be read depends on nothing: one broken image must not
+ * keep all others from being removed.
+ */
+static bool
+depends_on(struct repository *repository, const char *id, const char *base)
+{
+    _cleanup_close_ int fd = open_directory(repository->images_fd, id);
+    _cleanup_(image_record_done) struct image_record record = { 0 };
+    _cleanup_(error_freep) struct error *ignored = NULL;
+    _cleanup_text_ struct text text = TEXT_INIT;
+
+    return fd >= 0 && durable_read(fd, FORMAT_IMAGE_FILE, FORMAT_FILE_SIZE_MAX, &text, &ignored) &&
+           (strstr(text.bytes, base) || strchr(text.bytes, '\\')) &&
+           image_record_parse(text.bytes, text.length, &record, &ignored) && record.base &&
+           strcmp(record.base, base) == 0;
+}
+
+bool
+image_require_no_dependents(const struct image *image, struct error **err)
+{
+    _cleanup_writer_ struct writer dependents = WRITER_INIT;
+    char **ids;
+    size_t count, found = 0;
+
+    if (!image_list(image->repository, NULL, 0, &ids, &count, err))
+        return false;
+    writer_array(&dependents);
+    for (size_t i = 0; i < count && found < DEPENDENTS_MAX; i++)
+        if (strcmp(ids[i], image->id) != 0 && depends_on(image->repository, ids[i], image->id)) {
+            writer_string(&dependents, ids[i]);
+            found++;
+        }
+    image_list_free(ids);
+    if (found == 0)
+        return true;
+    writer_end_array(&dependents);
+    error_set(err, ERROR_IMAGE_HAS_DEPENDENTS, "image '%s' is the base of %zu other%s", image->id,
+              found, found == 1 ? "" : "s");
+    return error_data_json(err, "dependents", dependents.text.bytes);
+}
+
+/* ---- making and removing ---- */
+
+static char *
+hidden_name(const char *prefix)
+{
+    char uuid[UUID_TEXT_SIZE];
+
+    uuid_make(uuid);
+    return xprintf("%s%s", prefix, uuid);
+}
+
+static bool
+write_records(struct image *image, const struct copy_record *copy, struct error **err)
+{
+    return image_write_record(image, err) && (!copy || image_write_copy(image, copy, err));
+}
+
+bool
+image_make(struct repository *repository, const char *id, const struct image_record *record,
+           const struct copy_record *copy, const char *holder, struct image **ret_image,
+           struct error **err)
+{
+    struct image *image;
+    struct stat status;
+    int fd, lock;
+
+    WORKER_ONLY();
+    if (repository->read_only)
+        return error_set(err, ERROR_REPOSITORY_UNAVAILABLE, "repository '%s' is read-only",
+                         repository->name);
+    /* Only to say it early: what decides is the rename of image_publish(). */
+    if (fstatat(repository->images_fd, id, &status, AT_SYMLINK_NOFOLLOW) == 0)
+        return error_set(err, ERROR_IMAGE_EXISTS,
+                         "there is an image '%s' in repository '%s' already", id, repository->name);
+    image = image_new(repository, id, -1);
+    image->hidden = hidden_name(FORMAT_NEW_PREFIX);
+    if (mkdirat(repository->images_fd, image->hidden, 0700) < 0) {
+        error_errno(err, ERROR_REPOSITORY_UNAVAILABLE, errno,
+                    "cannot make image '%s' in repository '%s'", id, repository->name);
+        free(TAKE(image->hidden));
+        image_close(image);
+        return false;
+    }
+    fd = open_directory(repository->images_fd, image->hidden);
+    image->fd = fd;
+    lock = fd < 0 ? -1 : openat(fd, FORMAT_LOCK, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    if (lock < 0) {
+        error_errno(err, ERROR_REPOSITORY_UNAVAILABLE, errno,
+                    "cannot make image '%s' in repository '%s'", id, repository->name);
+    } else {
+        (void)close(lock);
+        (void)image_record_copy(record, &image->record);
+        if (image_lock_acquire(fd, IMAGE_LOCK_EXCLUSIVE, id, holder, &image->lock, err) &&
+            write_records(image, copy, err)) {
+            *ret_image = image;
+            return true;
+        }
+    }
+    image_discard(image);
+    return false;
+}
+
+static bool
+sync_data(const struct image *image, struct error **err)
+{
+    _cleanup_close_ int fd = openat(image->fd, FORMAT_DATA, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+
+    if (fd < 0 && errno == ENOENT)
+        return true;
+    if (fd < 0 || fsync(fd) < 0)
+        return error_errno(err, ERROR_BACKEND_FAILED, errno,
+                           "cannot make the data of image '%s' durable", image->id);
+    return true;
+}
+
+bool
+image_publish(struct image *image, struct error **err)
+{
+    int images_fd = image->repository->images_fd;
+
+    WORKER_ONLY();
+    if (!sync_data(image, err) || !durable_sync_directory(image->fd, err))
+        return false;
+    if (!durable_rename(images_fd, image->hidden, images_fd, image->id, err)) {
+        if ((*err)->code == ERROR_ALREADY_EXISTS)
+            (*err)->code = ERROR_IMAGE_EXISTS;
+        if ((*err)->code == ERROR_NOT_FOUND)
+            (*err)->code = ERROR_REPOSITORY_UNAVAILABLE;
+        return error_wrap(err, "cannot show image '%s' in repository '%s'", image->id,
+                          image->repository->name);
+    }
+    free(TAKE(image->hidden));
+    return true;
+}
+
+void
+image_discard(struct image *image)
+{
+    _cleanup_(error_freep) struct error *ignored = NULL; /* repository.check finds what is left */
+
+    if (!image)
+        return;
+    if (image->hidden)
+        (void)!durable_remove_tree(image->repository->images_fd, image->hidden, &ignored);
+    free(TAKE(image->hidden));
+    image_close(image);
+}
+
+bool
+image_write_record(struct image *image, struct error **err)
+{
+    _cleanup_text_ struct text text = TEXT_INIT;
+
+    image_record_write(&image->record, &text);
+    return durable_replace(image->fd, FORMAT_IMAGE_FILE, text.bytes, text.length, err) ||
+           error_wrap(err, "cannot change image '%s'", image->id);
+}
+
+bool
+image_hide(struct image *image, struct error **err)
+{
+    char *gone = hidden_name(FORMAT_GONE_PREFIX);
+    int images_fd = image->repository->images_fd;
+
+    WORKER_ONLY();
+    if (!durable_rename(images_fd, image->id, images_fd, gone, err)) {
+        free(gone);
+        if ((*err)->code == ERROR_NOT_FOUND)
+            (*err)->code = ERROR_IMAGE_NOT_FOUND;
+        return error_wrap(err, "cannot remove image '%s'", image->id);
+    }
+    image->hidden = gone;
+    return true;
+}
+
+bool
+image_read_copy(const struct image *image, struct copy_record *ret_copy, struct error **err)
+{
+    _cleanup_text_ struct text text = TEXT_INIT;
+
+    if (!durable_read(image->fd, FORMAT_COPY_FILE, FORMAT_FILE_SIZE_MAX, &text, err)) {
+        if ((*err)->code == ERROR_NOT_FOUND) {
+            (*err)->code = ERROR_NOTHING_TO_RESUME;
+            return error_wrap(err, "image '%s' has no record of a copy", image->id);
+        }
+        (*err)->code = ERROR_IMAGE_BROKEN;
+        return error_wrap(err, "image '%s'", image->id);
+    }
+    return copy_record_parse(text.bytes, text.length, ret_copy, err) ||
+           error_wrap(err, "image '%s'", image->id);
+}
+
+bool
+image_write_copy(const struct image *image, const struct copy_record *copy, struct error **err)
+{
+    _cleanup_text_ struct text text = TEXT_INIT;
+
+    copy_record_write(copy, &text);
+    return durable_replace(image->fd, FORMAT_COPY_FILE, text.bytes, text.length, err) ||
+           error_wrap(err, "cannot record the copy into image '%s'", image->id);
+}
+
+/* ---- listing ---- */
+
+static int
+compare_ids(const void *one, const void *other)
+{
+    return strcmp(*(char *const *)one, *(char *const *)other);
+}
+
+/* The entries of images/ that pass for an image's name, and come after 'after'.  An error of
+   readdir() is one: a list that is short in silence would tell that nothing depends on a base. */
+static bool
+read_ids(DIR *directory, const char *after, char ***ids, size_t *count)
+{
+    size_t room = 1;
+    struct dirent *entry;
+
+    for (errno = 0; (entry = readdir(directory)); errno = 0) {
+        if (!name_valid(entry->d_name) || (after && strcmp(entry->d_name, after) <= 0))
+            continue;
+        if (*count + 1 >= room) {
+            room = room * 2 + 64;
+            *ids = xrealloc(*ids, room * sizeof(**ids));
+        }
+        (*ids)[(*count)++] = xstrdup(entry->d_name);
+    }
+    (*ids)[*count] = NULL;
+    return errno == 0;
+}
+
+bool
+image_list(struct repository *repository, const char *after, size_t limit, char ***ret_ids,
+           size_t *ret_count, struct error **err)
+{
+    int fd = openat(repository->images_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *directory = fd < 0 ? NULL : fdopendir(fd);
+    char **ids = xalloc(sizeof(*ids));
+    size_t count = 0;
+    bool done = directory && read_ids(directory, after, &ids, &count);
+
+    WORKER_ONLY();
+    if (!done)
+        error_errno(err, ERROR_REPOSITORY_UNAVAILABLE, errno, "cannot list repository '%s'",
+                    repository->name);
+    if (directory)
+        (void)closedir(directory);
+    else if (fd >= 0)
+        (void)close(fd);
+    if (!done) {
+        image_list_free(ids);
+        return false;
+    }
+    qsort(ids, count, sizeof(*ids), compare_ids);
+    while (limit && count > limit)
+        free(ids[--count]);
+    ids[count] = NULL;
+    *ret_ids = ids;
+    *ret_count = count;
+    return true;
+}
+
+void
+image_list_free(char **ids)
+{
+    for (char **id = ids; id && *id; id++)
+        free(*id);
+    free(ids);
+}

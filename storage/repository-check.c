@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <config.h>
+
+#include "storage/repository-check.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "agent/base/durable.h"
+#include "agent/base/name.h"
+#include "storage/image.h"
+
+#define LIST_SIZE_MAX (384 * 1024) /* bytes: frames stay under 1 MiB */
+#define TEMPORARY_IMAGE_FILE ".tmp-" FORMAT_IMAGE_FILE
+#define TEMPORARY_COPY_FILE ".tmp-" FORMAT_COPY_FILE
+
+static const char *const action_names[] = {
+    [FIX_FREE] = "free",
+    [FIX_UNLINK_STRAY] = "unlinkStray",
+    [FIX_UNLINK_COPY] = "unlinkCopy",
+    [FIX_UNLINK_TEMPORARY] = "unlinkTemporary",
+    [FIX_RESUME] = "resume",
+    [FIX_REMOVE] = "remove",
+};
+
+static void
+write_problem(struct writer *writer, const char *problem, const char *image, const char *kind,
+              const char *text, enum fix_action action, const char *name)
+{
+    writer_object(writer);
+    writer_member_string(writer, "problem", problem);
+    writer_member_string(writer, "image", image);
+    writer_member_string(writer, "kind", kind);
+    writer_member_string(writer, "text", text);
+    writer_key(writer, "fix");
+    writer_object(writer);
+    writer_member_string(writer, "action", action_names[action]);
+    writer_member_string(writer, "name", name);
+    writer_end_object(writer);
+    writer_end_object(writer);
+}
+
+static bool
+starts_with(const char *name, const char *prefix)
+{
+    return strncmp(name, prefix, strlen(prefix)) == 0;
+}
+
+static bool
+is_hidden(const char *name)
+{
+    return (starts_with(name, FORMAT_NEW_PREFIX) || starts_with(name, FORMAT_GONE_PREFIX)) &&
+           name_valid(name + 1);
+}
+
+static bool
+is_directory(struct repository *repository, const char *name)
+{
+    struct stat status;
+
+    return fstatat(repository->images_fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+           S_ISDIR(status.st_mode);
+}
+
+static int
+open_hidden(struct repository *repository, const char *name)
+{
+    return openat(repository->images_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
+/* Whether a hidden directory is nobody's any more: its lock is free. */
+static bool
+is_abandoned(struct repository *repository, const char *name)
+{
+    _cleanup_close_ int fd = open_hidden(repository, name);
+    _cleanup_(error_freep) struct error *ignored = NULL;
+    bool held = false;
+
+    return fd >= 0 && image_lock_is_held(fd, &held, NULL, &ignored) && !held;
+}
+
+static bool
+has_file(const struct image *image, const char *name)
+{
+    struct stat status;
+
+    return fstatat(image->fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+static bool
+is_locked(const struct image *image)
+{
+    _cleanup_(error_freep) struct error *ignored = NULL;
+    bool held = true;
+
+    return !image_lock_is_held(image->fd, &held, NULL, &ignored) || held;
+}
+
+/* Whether its record or its copy's is of a newer agent: then nothing here is to be mended by this
+   one, least of all by removing it. */
+static bool
+is_newer(struct repository *repository, const char *id)
+{
+    _cleanup_close_ int fd = open_hidden(repository, id);
+    _cleanup_text_ struct text text = TEXT_INIT;
+    _cleanup_(image_record_done) struct image_record record = { 0 };
+    _cleanup_(error_freep) struct error *error = NULL;
+
+    return fd >= 0 && durable_read(fd, FORMAT_IMAGE_FILE, FORMAT_FILE_SIZE_MAX, &text, &error) &&
+           !image_record_parse(text.bytes, text.length, &record, &error) &&
+           error->code == ERROR_REPOSITORY_UNAVAILABLE;
+}
+
+/* What is to be said of an incomplete image; FIX_REMOVE where its copy cannot go on.  False: nothing,
+   for it is complete or gone by now, or a newer agent's. */
+static bool
+judge_incomplete(struct image *image, enum fix_action *ret_action)
+{
+    _cleanup_(copy_record_done) struct copy_record copy = { 0 };
+    _cleanup_(error_freep) struct error *error = NULL, *gone = NULL;
+
+    *ret_action = FIX_RESUME;
+    if (image_read_copy(image, &copy, &error))
+        return true;
+    *ret_action = FIX_REMOVE;
+    /* Its copy may have ended since the record was read: copy.json goes after image.json has changed. */
+    return error->code != ERROR_REPOSITORY_UNAVAILABLE && image_read_record(image, &gone) &&
+           !image->record.complete;
+}
+
+static void
+check_contents(struct image *image, struct writer *writer)
+{
+    _cleanup_(error_freep) struct error *error = NULL;
+    enum fix_action action;
+
+    if (!image_base_is_there(image))
+        write_problem(writer, "base missing", image->id, "mend",
+                      "its base is not in the repository: remove it", FIX_REMOVE, image->id);
+    else if (image->record.complete && !image_require_usable(image, &error))
+        write_problem(writer, "damaged image", image->id, "mend", error->message, FIX_REMOVE,
+                      image->id);
+    else if (!image->record.complete && judge_incomplete(image, &action))
+        write_problem(writer, "incomplete copy", image->id, "mend",
+                      action == FIX_RESUME
+                          ? "its copy was abandoned: resume it, or remove it"
+                          : "how far its copy is cannot be read: remove it, and copy again",
+                      action, image->id);
+}
+
+static void
+check_image(struct repository *repository, const char *id, struct writer *writer)
+{
+    _cleanup_(image_closep) struct image *image = NULL;
+    _cleanup_(error_freep) struct error *error = NULL;
+
+    if (!image_open(repository, id, &image, &error)) {
+        if (error->code == ERROR_IMAGE_BROKEN && is_directory(repository, id) &&
+            !is_newer(repository, id))
+            write_problem(writer, "unreadable image", id, "mend", error->message, FIX_REMOVE, id);
+        return;
+    }
+    /* What somebody works on is theirs, whatever it looks like; what is being removed is nobody's. */
+    if (is_locked(image) || !image_is_named(image))
+        return;
+    check_contents(image, writer);
+    if (image->record.complete && has_file(image, FORMAT_COPY_FILE))
+        write_problem(writer, "left-over copy record", id, "clean", "its copy has finished",
+                      FIX_UNLINK_COPY, id);
+    if (has_file(image, TEMPORARY_IMAGE_FILE) || has_file(image, TEMPORARY_COPY_FILE))
+        write_problem(writer, "left-over temporary file", id, "clean",
+                      "a replacement of its record was interrupted", FIX_UNLINK_TEMPORARY, id);
+}
+
+static void
+check_entry(struct repository *repository, const char *name, struct writer *writer)
+{
+    if (!is_directory(repository, name)) {
+        /* What an NFS client keeps of a file that is still open goes by itself. */
+        if (!starts_with(name, ".nfs"))
+            write_problem(
+                writer, "stray file", NULL, "clean",
+                "it is no image, and nothing here uses it: move it away, or have it removed",
+                FIX_UNLINK_STRAY, name);
+    } else if (is_hidden(name) && is_abandoned(repository, name)) {
+        write_problem(writer,
+                      starts_with(name, FORMAT_NEW_PREFIX) ? "abandoned creation" : "removed image",
+                      NULL, "clean", "it is shown nowhere and holds space", FIX_FREE, name);
+    }
+}
+
+static bool
+check_entries(struct repository *repository, struct writer *writer, struct error **err)
+{
+    int fd = openat(repository->images_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *directory = fd < 0 ? NULL : fdopendir(fd);
+    struct dirent *entry;
+
+    if (!directory) {
+        error_errno(err, ERROR_REPOSITORY_UNAVAILABLE, errno, "cannot list repository '%s'",
+                    repository->name);
+        if (fd >= 0)
+            (void)close(fd);
+        return false;
+    }
+    while ((entry = readdir(directory)) && writer->text.length < LIST_SIZE_MAX)
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            check_entry(repository, entry->d_name, writer);
+    (void)closedir(directory);
+    return true;
+}
+
+bool
+repository_check(struct repository *repository, struct writer *writer, bool *ret_more,
+                 struct error **err)
+{
+    char **ids;
+    size_t count;
+
+    if (!image_list(repository, NULL, 0, &ids, &count, err))
+        return false;
+    writer_array(writer);
+    for (size_t i = 0; i < count && writer->text.length < LIST_SIZE_MAX; i++)
+        check_image(repository, ids[i], writer);
+    image_list_free(ids);
+    if (!check_entries(repository, writer, err))
+        return false;
+    *ret_more = writer->text.length >= LIST_SIZE_MAX;
+    writer_end_array(writer);
+    return true;
+}
+
+/* ---- fix ---- */
+
+void
+fix_done(struct fix *fix)
+{
+    free(fix->name);
+    fix->name = NULL;
+}
+
+/* A name that this action may have.  A stray file may be called anything that is one entry: only a
+   file is unlinked, and no link is followed. */
+static bool
+may_be_named(enum fix_action action, const char *name)
+{
+    if (action == FIX_FREE)
+        return is_hidden(name);
+    if (action == FIX_UNLINK_STRAY)
+        return *name && !strchr(name, '/') && strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
+    return name_valid(name);
+}
+
+bool
+repository_fix_parse(const char *json, struct fix *ret_fix, struct error **err)
+{
+    json_t *object = json_loads(json, JSON_REJECT_DUPLICATES, NULL);
+    const char *action = json_string_value(json_object_get(object, "action"));
+    const char *name = json_string_value(json_object_get(object, "name"));
+    bool found = false;
+
+    for (size_t i = 0; action && name && i < ARRAY_COUNT(action_names); i++)
+        if (strcmp(action_names[i], action) == 0 && may_be_named((enum fix_action)i, name)) {
+            *ret_fix = (struct fix){ .action = (enum fix_action)i, .name = xstrdup(name) };
+            found = true;
+        }
+    json_decref(object);
+    return found ||
+           error_param(err, "fix", "must be the 'fix' of a problem that repository.check found");
+}
+
+static bool
+gone(struct error **err)
+{
+    return error_set(err, ERROR_CONFLICT, "the problem is not there any more: check again");
+}
+
+/*
+ * With its lock, so that nobody makes an image in it; and under another name first, so that whoever
+ * was about to lock it cannot show what is half removed.
+ */
+static bool
+free_hidden(struct repository *repository, const char *name, const char *holder, struct error **err)
+{
+    _cleanup_close_ int fd = open_hidden(repository, name);
+    _cleanup_(image_lock_releasep) struct image_lock *lock = NULL;
+    _cleanup_free_ char *freed = NULL;
+    char uuid[UUID_TEXT_SIZE];
+
+    if (fd < 0)
+        return errno == ENOENT ? gone(err)
+                               : error_errno(err, ERROR_REPOSITORY_UNAVAILABLE, errno,
+                                             "cannot open '%s'", name);
+    if (!image_lock_acquire(fd, IMAGE_LOCK_EXCLUSIVE, name, holder, &lock, err))
+        return false;
+    uuid_make(uuid);
+    freed = xprintf(FORMAT_GONE_PREFIX "%s", uuid);
+    if (!durable_rename(repository->images_fd, name, repository->images_fd, freed, err)) {
+        if ((*err)->code != ERROR_NOT_FOUND)
+            return false;
+        error_free(TAKE(*err));
+        return gone(err);
+    }
+    return durable_remove_tree(repository->images_fd, freed, err);
+}
+
+static bool
+unlink_stray(struct repository *repository, const char *name, struct error **err)
+{
+    struct stat status;
+
+    if (fstatat(repository->images_fd, name, &status, AT_SYMLINK_NOFOLLOW) < 0 ||
+        S_ISDIR(status.st_mode))
+        return gone(err);
+    return durable_unlink(repository->images_fd, name, err);
+}
+
+static bool
+unlink_leftovers(struct repository *repository, const struct fix *fix, const char *holder,
+                 struct error **err)
+{
+    _cleanup_(image_closep) struct image *image = NULL;
+
+    if (!image_open_locked(repository, fix->name, IMAGE_LOCK_EXCLUSIVE, holder, &image, err))
+        return false;
+    if (fix->action == FIX_UNLINK_COPY)
+        return image->record.complete && has_file(image, FORMAT_COPY_FILE)
+                   ? durable_unlink(image->fd, FORMAT_COPY_FILE, err)
+                   : gone(err);
+    if (!has_file(image, TEMPORARY_IMAGE_FILE) && !has_file(image, TEMPORARY_COPY_FILE))
+        return gone(err);
+    return durable_unlink(image->fd, TEMPORARY_IMAGE_FILE, err) &&
+           durable_unlink(image->fd, TEMPORARY_COPY_FILE, err);
+}
+
+/* Whether removing is still what mends it: under the lock, by the same rules as the check. */
+static bool
+is_beyond_mending(struct repository *repository, const char *id)
+{
+    _cleanup_(image_closep) struct image *image = NULL;
+    _cleanup_(error_freep) struct error *error = NULL;
+    enum fix_action action;
+
+    if (!image_open(repository, id, &image, &error))
+        return error->code == ERROR_IMAGE_BROKEN && !is_newer(repository, id);
+    if (!image_base_is_there(image))
+        return true;
+    if (image->record.complete)
+        return !image_require_usable(image, &error);
+    return judge_incomplete(image, &action) && action == FIX_REMOVE;
+}
+
+static bool
+remove_broken(struct repository *repository, const char *id, const char *holder,
+              struct image **ret_removed, struct error **err)
+{
+    _cleanup_(image_closep) struct image *image = NULL;
+
+    if (!image_lock_directory(repository, id, IMAGE_LOCK_EXCLUSIVE, holder, &image, err))
+        return false;
+    if (!is_beyond_mending(repository, id))
+        return gone(err);
+    if (!image_require_no_dependents(image, err) || !image_hide(image, err))
+        return false;
+    *ret_removed = TAKE(image);
+    return true;
+}
+
+/* Only looks: image.resume takes the lock, and looks again. */
+static bool
+require_resumable(struct repository *repository, const char *id, struct error **err)
+{
+    _cleanup_(image_closep) struct image *image = NULL;
+    enum fix_action action;
+
+    if (!image_open(repository, id, &image, err))
+        return false;
+    if (is_locked(image))
+        return error_set(err, ERROR_IMAGE_IN_USE, "somebody works on image '%s'", id);
+    return (!image->record.complete && judge_incomplete(image, &action) && action == FIX_RESUME) ||
+           gone(err);
+}
+
+bool
+repository_fix_apply(struct repository *repository, const struct fix *fix, const char *holder,
+                     struct image **ret_removed, struct error **err)
+{
+    if (repository->read_only)
+        return error_set(err, ERROR_REPOSITORY_UNAVAILABLE, "repository '%s' is read-only",
+                         repository->name);
+    switch (fix->action) {
+    case FIX_FREE: return free_hidden(repository, fix->name, holder, err);
+    case FIX_UNLINK_STRAY: return unlink_stray(repository, fix->name, err);
+    case FIX_UNLINK_COPY:
+    case FIX_UNLINK_TEMPORARY: return unlink_leftovers(repository, fix, holder, err);
+    case FIX_REMOVE: return remove_broken(repository, fix->name, holder, ret_removed, err);
+    case FIX_RESUME: return require_resumable(repository, fix->name, err);
+    }
+    return error_set(err, ERROR_INTERNAL, "a fix of no known kind");
+}

@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <config.h>
+
+#include "storage/repository-table.h"
+
+#include <string.h>
+
+#include "agent/agent.h"
+#include "agent/base/clock.h"
+#include "agent/base/thread.h"
+#include "agent/config.h"
+#include "events/ring.h"
+
+#define HEALTH_INTERVAL_MS 10000
+#define LANE_SHARE 2 /* a repository may hold this part of the workers */
+
+struct repository *
+repository_table_get(struct storage *storage, const char *name)
+{
+    struct repository *repository = storage->first;
+
+    LOOP_ONLY();
+    while (repository && strcmp(repository->name, name) != 0)
+        repository = repository->next;
+    return repository;
+}
+
+static bool
+require_well(struct repository *repository, struct error **err)
+{
+    if (strcmp(repository->health, "ok") == 0)
+        return true;
+    error_set(err, ERROR_REPOSITORY_UNAVAILABLE, "repository '%s' is not available: %s",
+              repository->name, repository->reason ? repository->reason : "it is being connected");
+    return error_data_text(err, "repository", "%s", repository->name);
+}
+
+bool
+repository_find(struct storage *storage, const char *name, struct repository **ret_repository,
+                struct error **err)
+{
+    struct repository *repository = repository_table_get(storage, name);
+
+    if (!repository)
+        return error_set(err, ERROR_REPOSITORY_NOT_FOUND,
+                         "there is no repository '%s': repository.list shows all", name);
+    if (!require_well(repository, err))
+        return false;
+    *ret_repository = repository_ref(repository);
+    return true;
+}
+
+bool
+repository_find_uuid(struct storage *storage, const char *uuid, struct repository **ret_repository,
+                     struct error **err)
+{
+    struct repository *repository = storage->first;
+
+    LOOP_ONLY();
+    while (repository && strcmp(repository->uuid, uuid) != 0)
+        repository = repository->next;
+    if (!repository)
+        return error_set(err, ERROR_REPOSITORY_NOT_FOUND,
+                         "the repository with UUID '%s' is not connected", uuid);
+    if (!require_well(repository, err))
+        return false;
+    *ret_repository = repository_ref(repository);
+    return true;
+}
+
+static bool
+exists(struct error **err, const struct repository *repository, const char *what)
+{
+    error_set(err, ERROR_REPOSITORY_EXISTS, "%s: '%s' is connected to '%s'", what, repository->name,
+              repository->path);
+    return error_data_text(err, "repository", "%s", repository->name);
+}
+
+static void
+insert(struct storage *storage, struct repository *repository)
+{
+    struct repository **place = &storage->first;
+    unsigned workers = storage->agent->config->workers;
+
+    /* By name, whatever was connected first: lists look the same after each start. */
+    while (*place && strcmp((*place)->name, repository->name) < 0)
+        place = &(*place)->next;
+    repository->next = *place;
+    *place = repository;
+    repository->storage = storage;
+    repository->lane.limit = workers / LANE_SHARE ? workers / LANE_SHARE : 1;
+}
+
+/* Whether two paths are the same text, but for slashes at the end. */
+static bool
+same_path(const char *one, const char *other)
+{
+    size_t length = strlen(one), other_length = strlen(other);
+
+    while (length > 1 && one[length - 1] == '/')
+        length--;
+    while (other_length > 1 && other[other_length - 1] == '/')
+        other_length--;
+    return length == other_length && memcmp(one, other, length) == 0;
+}
+
+bool
+repository_table_reserve(struct storage *storage, const char *name, const char *path,
+                         struct repository **ret_there, struct error **err)
+{
+    struct repository *there = repository_table_get(storage, name);
+
+    if (!there) {
+        insert(storage, repository_placeholder(name, path));
+        *ret_there = NULL;
+        return true;
+    }
+    if (!same_path(there->path, path))
+        return exists(err, there, "the name is taken");
+    if (strcmp(there->health, "unavailable") == 0 && there->images_fd < 0) {
+        repository_set_health(there, "connecting", NULL);
+        *ret_there = NULL;
+        return true;
+    }
+    if (!require_well(there, err))
+        return false;
+    *ret_there = there;
+    return true;
+}
+
+bool
+repository_table_enter_take(struct storage *storage, struct repository *repository,
+                            struct error **err)
+{
+    struct repository *place = repository_table_get(storage, repository->name);
+
+    for (struct repository *other = storage->first; other; other = other->next)
+        if (other != place && strcmp(other->uuid, repository->uuid) == 0) {
+            exists(err, other, "the same repository has another name here");
+            repository_unref(repository);
+            return false;
+        }
+    if (place) {
+        repository->configured = place->configured;
+        repository->remembered = place->remembered;
+        repository_table_remove(storage, place);
+    }
+    insert(storage, repository);
+    repository_publish(repository, "repository.connected");
+    storage_resume_soon(storage);
+    return true;
+}
+
+void
+repository_table_remove(struct storage *storage, struct repository *repository)
+{
+    struct repository **place = &storage->first;
+
+    LOOP_ONLY();
+    while (*place && *place != repository)
+        place = &(*place)->next;
+    if (!*place)
+        return;
+    *place = repository->next;
+    repository->next = NULL;
+    repository_unref(repository);
+}
+
+void
+repository_table_write(const struct storage *storage, struct text *ret_text)
+{
+    struct writer writer = WRITER_INIT;
+
+    writer_object(&writer);
+    writer_member_integer(&writer, "version", 1);
+    writer_key(&writer, "repositories");
+    writer_array(&writer);
+    for (const struct repository *repository = storage->first; repository;
+         repository = repository->next)
+        if (repository->remembered) {
+            writer_object(&writer);
+            writer_member_string(&writer, "repository", repository->name);
+            writer_member_string(&writer, "kind", repository->kind);
+            writer_member_string(&writer, "path", repository->path);
+            writer_end_object(&writer);
+        }
+    writer_end_array(&writer);
+    writer_end_object(&writer);
+    text_done(ret_text);
+    *ret_text = writer.text;
+}
+
+void
+repository_publish(struct repository *repository, const char *topic)
+{
+    _cleanup_writer_ struct writer writer = WRITER_INIT;
+
+    repository_write_status(repository, &repository->look, &writer);
+    (void)ring_publish(repository->storage->agent->ring, topic, repository->name, writer.text.bytes,
+                       writer.text.length);
+}
+
+/* ---- health ---- */
+
+bool
+repository_in_use(const struct repository *repository)
+{
+    /* One reference is the table's; a health look's is soon given back. */
+    return atomic_load(&repository->references) > 1U + repository->looking ||
+           strcmp(repository->health, "connecting") == 0;
+}
+
+void
+repository_change_health(struct repository *repository, const char *health, const char *reason)
+{
+    bool changed = strcmp(repository->health, health) != 0;
+
+    LOOP_ONLY();
+    repository_set_health(repository, health, reason);
+    if (changed && repository_table_get(repository->storage, repository->name) == repository)
+        repository_publish(repository, "repository.health");
+}
+
+struct look_job {
+    struct job job;
+    struct storage *storage;
+    struct repository *repository; /* a reference */
+    struct repository *opened;     /* it was not open, and now is */
+    struct repository_look look;
+    struct error *error;
+};
+
+static void
+look(struct job *job)
+{
+    struct look_job *looking = CONTAINER_OF(job, struct look_job, job);
+    struct repository *repository = looking->repository;
+
+    atomic_store(&repository->look_started_ns, clock_monotonic_ns());
+    if (repository->images_fd < 0)
+        (void)!repository_open(repository->name, repository->path, false, &looking->opened,
+                               &looking->error);
+    else
+        (void)!repository_look(repository, &looking->look, &looking->error);
+}
+
+static void
+looked(struct job *job)
+{
+    struct look_job *looking = CONTAINER_OF(job, struct look_job, job);
+    struct repository *repository = looking->repository;
+    struct storage *storage = looking->storage;
+    bool connected = repository_table_get(storage, repository->name) == repository;
+
+    repository->looking = false;
+    if (!connected || strcmp(repository->health, "connecting") == 0) {
+        repository_unref(
+            looking->opened); /* a call tries it just now: what comes of that is newer */
+    } else if (looking->opened) {
+        _cleanup_(error_freep) struct error *error = NULL;
+
+        if (!repository_table_enter_take(storage, looking->opened, &error))
+            repository_change_health(repository, "unavailable", error->message);
+    } else if (looking->error) {
+        repository_change_health(repository, "unavailable", looking->error->message);
+    } else {
+        repository->look = looking->look;
+        repository_change_health(repository, "ok", NULL);
+    }
+    error_free(looking->error);
+    repository_unref(repository);
+    free(looking);
+}
+
+/* Timers keep to milliseconds, so what is looked at every ten seconds may be a little less old. */
+static bool
+is_overdue(int64_t since_ns)
+{
+    return clock_monotonic_ns() - since_ns > (HEALTH_INTERVAL_MS - 100) * NS_PER_MS;
+}
+
+static void
+begin_look(struct storage *storage, struct repository *repository)
+{
+    _cleanup_(error_freep) struct error *error = NULL;
+    struct look_job *looking = xalloc(sizeof(*looking));
+
+    looking->job = (struct job){
+        .run = look, .finished = looked, .lane = &repository->lane, .pool = POOL_REPOSITORY
+    };
+    looking->storage = storage;
+    looking->repository = repository_ref(repository);
+    repository->looking = true;
+    atomic_store(&repository->look_started_ns, 0);
+    if (workers_submit(storage->agent->workers, &looking->job, &error))
+        return;
+    repository->looking = false;
+    if (is_overdue(repository->lane.moved_ns)) /* else it has much to do, and that is well */
+        repository_change_health(repository, "unavailable", error->message);
+    repository_unref(repository);
+    free(looking);
+}
+
+static void
+judge_look(struct repository *repository)
+{
+    int64_t started_ns = atomic_load(&repository->look_started_ns);
+
+    if (started_ns && is_overdue(started_ns))
+        repository_change_health(repository, "unavailable",
+                                 "its file system has not answered for ten seconds");
+    else if (!started_ns && is_overdue(repository->lane.moved_ns))
+        repository_change_health(repository, "unavailable",
+                                 "all work on it has been stuck for ten seconds");
+}
+
+static void
+look_at_all(struct timer *timer)
+{
+    struct storage *storage = CONTAINER_OF(timer, struct storage, health);
+
+    for (struct repository *repository = storage->first, *next; repository; repository = next) {
+        next = repository->next;
+        if (strcmp(repository->health, "connecting") == 0)
+            continue;
+        if (repository->looking)
+            judge_look(repository);
+        else
+            begin_look(storage, repository);
+    }
+    timer_arm(storage->agent->loop, &storage->health, HEALTH_INTERVAL_MS);
+}
+
+void
+health_open(struct storage *storage)
+{
+    storage->health.fire = look_at_all;
+    timer_arm(storage->agent->loop, &storage->health, HEALTH_INTERVAL_MS);
+}

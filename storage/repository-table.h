@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The connected repositories: control state, loop only.
+ */
+#ifndef STORAGE_REPOSITORY_TABLE_H
+#define STORAGE_REPOSITORY_TABLE_H
+
+#include "agent/loop.h"
+#include "agent/snapshot.h"
+#include "storage/repository.h"
+#include "storage/storage.h"
+
+struct storage {
+    struct agent *agent;
+    struct repository *first; /* sorted by name */
+    struct timer health;      /* every ten seconds */
+    struct timer tools;       /* whether qemu's programs are there */
+    struct lane tools_lane;
+    struct lane remember_lane; /* one at a time, so that what is written last was true last */
+    struct timer resume;       /* armed when a repository was entered after the start */
+    unsigned settling;         /* connections of the start that are still under way */
+    struct timer settle_limit;
+    void (*settled)(void *context);
+    void *settled_context;
+    struct snapshot_provider repository_provider, image_provider;
+};
+
+/* Any entry of that name, whatever its health, or NULL. */
+struct repository *repository_table_get(struct storage *storage, const char *name);
+/* Takes the name.  RepositoryExists, unless it is the same path: then '*ret_there' is that entry, or
+   NULL when it could not be opened so far, and may be tried again. */
+bool repository_table_reserve(struct storage *storage, const char *name, const char *path,
+                              struct repository **ret_there, struct error **err) _must_check_;
+/* Puts 'repository' (ownership is taken) in the place of the reserved entry.
+   RepositoryExists when its UUID is connected under another name. */
+bool repository_table_enter_take(struct storage *storage, struct repository *repository,
+                                 struct error **err) _must_check_;
+/* Forgets the name; the entry's memory goes with its last reference. */
+void repository_table_remove(struct storage *storage, struct repository *repository);
+/* What RUN-DIR/repositories.json is to hold: the connections made by call. */
+void repository_table_write(const struct storage *storage, struct text *ret_text);
+void repository_publish(struct repository *repository, const char *topic);
+/* Sets it, and tells of it when it is another than before. */
+void repository_change_health(struct repository *repository, const char *health,
+                              const char *reason);
+/* Whether tasks hold references to it, or it is being connected. */
+bool repository_in_use(const struct repository *repository);
+
+void health_open(struct storage *storage);
+
+/* In storage.c: looks, in a moment, for copies to go on with. */
+void storage_resume_soon(struct storage *storage);
+
+#endif

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What agent/hostlerd.c sees of storage: one object, its verb tables, and its start.
+ */
+#ifndef STORAGE_STORAGE_H
+#define STORAGE_STORAGE_H
+
+#include "agent/base/error.h"
+#include "agent/verb.h"
+
+struct agent;
+struct storage;
+
+/* The context of the tables below. */
+struct storage *storage_new(void);
+
+/*
+ * Begins to connect the repositories of the configuration file and of the run-time directory, in
+ * the background; 'settled' is called on the loop when each has been tried, or after a second.
+ * Copies of this host with onCrash "resume" are then continued by tasks of the agent's own.
+ */
+bool storage_open(struct storage *storage, struct agent *agent, void (*settled)(void *context),
+                  void *settled_context, struct error **err) _must_check_;
+
+extern const struct verb repository_verbs[];   /* repository.* */
+extern const struct verb image_verbs[];        /* create list status update fence remove */
+extern const struct verb image_copy_verbs[];   /* copy import resume */
+extern const struct verb image_export_verbs[]; /* export */
+extern const struct verb image_check_verbs[];  /* verify checksum */
+
+#endif

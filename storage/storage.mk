@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: Apache-2.0
+libhostler_a_SOURCES += \
+  storage/checksum.c storage/checksum.h \
+  storage/copy.c storage/copy.h \
+  storage/endpoint-file.c \
+  storage/endpoint-kind.h \
+  storage/endpoint-nbd.c \
+  storage/endpoint.c storage/endpoint.h \
+  storage/format.c storage/format.h \
+  storage/image-check-verbs.c \
+  storage/image-copy-verbs.c \
+  storage/image-export-verbs.c \
+  storage/image-lock.c storage/image-lock.h \
+  storage/image-status.c \
+  storage/image-steps.c storage/image-steps.h \
+  storage/image-verbs.c \
+  storage/image.c storage/image.h \
+  storage/repository-check.c storage/repository-check.h \
+  storage/repository-table.c storage/repository-table.h \
+  storage/repository-verbs.c storage/repository-verbs.h \
+  storage/repository.c storage/repository.h \
+  storage/storage.c storage/storage.h \
+  storage/transfer.c storage/transfer.h
+
+UNIT_TESTS += tests/unit/test-copy tests/unit/test-format tests/unit/test-image \
+  tests/unit/test-image-lock tests/unit/test-repository-check
+EXTRA_DIST += tests/unit/repository-fixture.h

@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <config.h>
+
+#include "storage/transfer.h"
+
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
+#include "agent/base/clock.h"
+#include "agent/base/durable.h"
+#include "storage/copy.h"
+#include "storage/endpoint.h"
+
+void
+transfer_done(struct call *call)
+{
+    struct transfer *transfer = call->state;
+
+    image_close(TAKE(transfer->source));
+    image_close(TAKE(transfer->base));
+    image_discard(TAKE(transfer->target)); /* one that was published is only closed */
+    copy_record_done(&transfer->record);
+    repository_unref(TAKE(transfer->source_repository));
+    repository_unref(TAKE(transfer->target_repository));
+}
+
+void
+transfer_sign(struct call *call)
+{
+    struct transfer *transfer = call->state;
+
+    memcpy(transfer->record.host, call->agent->host_id, UUID_TEXT_SIZE);
+    free(transfer->record.task);
+    transfer->record.task = xstrdup(call_task(call));
+    transfer->record.updated_ns = clock_wall_ns();
+}
+
+bool
+transfer_file_identity(const char *path, char **ret_identity, struct error **err)
+{
+    struct stat status;
+
+    if (lstat(path, &status) < 0)
+        return error_set(err, ERROR_CONFLICT, "the source '%s' is not there any more", path);
+    *ret_identity = xprintf("size %lld, modified %lld.%09ld, inode %llu", (long long)status.st_size,
+                            (long long)status.st_mtim.tv_sec, status.st_mtim.tv_nsec,
+                            (unsigned long long)status.st_ino);
+    return true;
+}
+
+bool
+transfer_make_target(struct call *call, const char *id, struct image_record *record,
+                     bool preallocate, struct error **err)
+{
+    struct transfer *transfer = call->state;
+    _cleanup_free_ char *holder = image_holder(call), *base_name = NULL;
+
+    record->complete = false;
+    record->generation = 0;
+    record->created_ns = clock_wall_ns();
+    transfer->record.done = 0;
+    transfer_sign(call);
+    if (transfer->base)
+        base_name = xprintf("../%s/" FORMAT_DATA, transfer->base->id);
+    if (image_make(transfer->target_repository, id, record, &transfer->record, holder,
+                   &transfer->target, err) &&
+        endpoint_create(transfer->target->fd, FORMAT_DATA, record->format, record->size,
+                        preallocate, base_name,
+                        transfer->base ? transfer->base->record.format : IMAGE_RAW,
+                        call_abort_flag(call), err) &&
+        image_publish(transfer->target, err))
+        return true;
+    return transfer_explain_space(transfer->target_repository->images_fd, record->size, err);
+}
+
+/* ---- the copy itself ---- */
+
+static uint64_t
+on_rate(void *context)
+{
+    return call_rate(context);
+}
+
+/* A file that cannot be written because its directory has gone is not the file's fault. */
+static bool
+explain_loss(const struct image *image, struct error **err)
+{
+    if ((*err)->code == ERROR_NO_SPACE || image_is_named(image))
+        return false;
+    (*err)->code = ERROR_REPOSITORY_UNAVAILABLE;
+    return error_wrap(err, "image '%s' is not in repository '%s' any more", image->id,
+                      image->repository->name);
+}
+
+static bool
+on_checkpoint(void *context, uint64_t done, struct error **err)
+{
+    struct call *call = context;
+    struct transfer *transfer = call->state;
+
+    transfer->record.done = done < transfer->record.total ? done : transfer->record.total;
+    transfer->record.updated_ns = clock_wall_ns();
+    transfer->record.bytes_per_second = call_rate(call);
+    return image_write_copy(transfer->target, &transfer->record, err) ||
+           explain_loss(transfer->target, err);
+}
+
+void
+transfer_prepare(struct call *call, struct copy *ret_copy)
+{
+    *ret_copy = (struct copy){
+        .progress = image_on_progress, .aborted = image_on_aborted, .rate = on_rate, .context = call
+    };
+}
+
+bool
+transfer_explain_space(int directory_fd, uint64_t needed, struct error **err)
+{
+    struct statvfs space;
+
+    if ((*err)->code != ERROR_NO_SPACE || fstatvfs(directory_fd, &space) < 0)
+        return false;
+    error_data_number(err, "needed", (int64_t)needed);
+    return error_data_number(err, "available", (int64_t)space.f_bavail * (int64_t)space.f_frsize);
+}
+
+static bool
+open_image(struct call *call, const struct image *image, enum endpoint_mode mode,
+           struct endpoint **ret_endpoint, struct error **err)
+{
+    return endpoint_open(image->fd, FORMAT_DATA, image->record.format, mode,
+                         image->record.base != NULL, call_abort_flag(call), ret_endpoint, err);
+}
+
+static bool
+open_source(struct call *call, struct endpoint **ret_source, struct error **err)
+{
+    const struct transfer *transfer = call->state;
+    const struct copy_record *record = &transfer->record;
+
+    if (!(transfer->source
+              ? open_image(call, transfer->source, ENDPOINT_READ, ret_source, err)
+              : endpoint_open(-1, record->source_path, record->source_format, ENDPOINT_READ, false,
+                              call_abort_flag(call), ret_source, err)))
+        return error_wrap(err, "source");
+    if (endpoint_size(*ret_source) == record->total)
+        return true;
+    error_set(err, ERROR_CONFLICT,
+              "the source was of %llu bytes when the copy was begun, and is of %llu: remove the "
+              "image and copy again",
+              (unsigned long long)record->total, (unsigned long long)endpoint_size(*ret_source));
+    endpoint_close(TAKE(*ret_source));
+    return false;
+}
+
+static bool
+run_copy(struct call *call, struct error **err)
+{
+    struct transfer *transfer = call->state;
+    _cleanup_(endpoint_closep) struct endpoint *source = NULL, *target = NULL;
+    struct copy copy;
+
+    if (!open_source(call, &source, err) ||
+        !open_image(call, transfer->target, ENDPOINT_WRITE, &target, err))
+        return false;
+    transfer_prepare(call, &copy);
+    copy.source = source;
+    copy.target = target;
+    copy.from = transfer->record.done;
+    copy.only_difference = transfer->target->record.base != NULL;
+    /* A new target reads as zeros.  Behind the record of an interrupted copy it may hold anything
+       that was written since. */
+    copy.target_is_zero = !transfer->resumed && !copy.only_difference;
+    copy.checkpoint = on_checkpoint;
+    return copy_run(&copy, err);
+}
+
+/* A file has no lock: what was written to it meanwhile shows in its identity only. */
+static bool
+check_source_unchanged(const struct transfer *transfer, struct error **err)
+{
+    _cleanup_free_ char *identity = NULL;
+
+    if (!transfer->record.source_path)
+        return true;
+    return transfer_file_identity(transfer->record.source_path, &identity, err) &&
+           (strcmp(identity, transfer->record.source_identity) == 0 ||
+            error_set(err, ERROR_CONFLICT,
+                      "the source has changed while it was copied (%s, now %s): remove the image "
+                      "and copy again",
+                      transfer->record.source_identity, identity));
+}
+
+/* What was killed in the middle of an allocation has leaked clusters: space, nothing else. */
+static bool
+mend_leaks(struct call *call, struct error **err)
+{
+    const struct transfer *transfer = call->state;
+
+    return !transfer->resumed || transfer->target->record.format != IMAGE_QCOW2 ||
+           endpoint_check(transfer->target->fd, FORMAT_DATA, true, call_abort_flag(call), err);
+}
+
+enum outcome
+transfer_copy(struct call *call)
+{
+    struct transfer *transfer = call->state;
+    _cleanup_(error_freep) struct error *error = NULL;
+    uint64_t from = transfer->record.done;
+
+    call_progress(call, from, transfer->record.total, "bytes");
+    if (!run_copy(call, &error) || !check_source_unchanged(transfer, &error) ||
+        !mend_leaks(call, &error)) {
+        transfer_explain_space(transfer->target->fd, transfer->record.total - transfer->record.done,
+                               &error);
+        return call_fail(call, TAKE(error));
+    }
+    if (from > 0)
+        return call_complete(call, "%llu bytes, from byte %llu on",
+                             (unsigned long long)(transfer->record.total - from),
+                             (unsigned long long)from);
+    return call_complete(call, "%llu bytes", (unsigned long long)transfer->record.total);
+}
+
+bool
+transfer_verifies(const struct call *call)
+{
+    return ((const struct transfer *)call->state)->record.verify;
+}
+
+static bool
+compare(struct call *call, struct error **err)
+{
+    const struct transfer *transfer = call->state;
+    _cleanup_(endpoint_closep) struct endpoint *source = NULL, *target = NULL;
+    struct copy copy;
+
+    transfer_prepare(call, &copy);
+    if (!open_source(call, &source, err) ||
+        !open_image(call, transfer->target, ENDPOINT_READ, &target, err))
+        return false;
+    copy.source = source;
+    copy.target = target;
+    return copy_compare(&copy, err);
+}
+
+enum outcome
+transfer_verify(struct call *call)
+{
+    _cleanup_(error_freep) struct error *error = NULL, *ignored = NULL;
+
+    if (compare(call, &error))
+        return call_complete(call, "equal to its source");
+    /* Nothing that was copied can be relied on: image.resume is to copy it all again.  Where this
+       cannot be recorded either, it finds the same difference again. */
+    if (error->code == ERROR_VERIFY_FAILED)
+        (void)!on_checkpoint(call, 0, &ignored);
+    return call_fail(call, TAKE(error));
+}
+
+/* ---- the end ---- */
+
+static bool
+finish(struct call *call, struct error **err)
+{
+    struct transfer *transfer = call->state;
+    struct image *target = transfer->target;
+    const struct image *source = transfer->source;
+    /* A left-over that repository.check reports. */
+    _cleanup_(error_freep) struct error *ignored = NULL;
+
+    if (source && source->record.checksum && source->record.size == target->record.size) {
+        free(target->record.checksum);
+        target->record.checksum = xstrdup(source->record.checksum);
+        target->record.checksum_ns = clock_wall_ns(); /* no earlier than the last write */
+    }
+    target->record.complete = true;
+    target->record.generation++;
+    if (!image_write_record(target, err)) {
+        target->record.complete = false;
+        target->record.generation--;
+        return explain_loss(target, err);
+    }
+    (void)!durable_unlink(target->fd, FORMAT_COPY_FILE, &ignored);
+    return true;
+}
+
+enum outcome
+transfer_finish(struct call *call)
+{
+    struct transfer *transfer = call->state;
+    _cleanup_(error_freep) struct error *error = NULL;
+
+    if (!finish(call, &error))
+        return call_fail(call, TAKE(error));
+    image_settle(call, transfer->target, NULL);
+    return call_complete(call, "generation %llu",
+                         (unsigned long long)transfer->target->record.generation);
+}
+
+enum outcome
+transfer_tell_failure(struct call *call)
+{
+    struct transfer *transfer = call->state;
+
+    if (!transfer->target || transfer->target->hidden)
+        return call_complete(call, "nothing was shown of it");
+    if (!image_is_named(transfer->target))
+        return call_complete(call, "the image is not there any more");
+    image_settle(call, transfer->target, NULL);
+    return call_complete(call, "the image stays, incomplete, and can be resumed");
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What image.copy, image.import and image.resume share: a copy into an image that is made durable
+ * as it goes, and can be continued by anybody.  The state struct of these verbs.
+ */
+#ifndef STORAGE_TRANSFER_H
+#define STORAGE_TRANSFER_H
+
+#include "storage/image-steps.h"
+
+struct transfer {
+    struct repository *source_repository, *target_repository; /* references, or NULL */
+    struct image *source;                                     /* locked shared; NULL: a path */
+    struct image *base;                                       /* locked shared; NULL: none */
+    struct image *target;      /* locked exclusively; hidden until it is published */
+    struct copy_record record; /* copy.json as it was written last */
+    bool resumed;
+};
+
+/* For .state_done; a worker's. */
+void transfer_done(struct call *call);
+
+/* Makes the target's record, copy record and data file, and shows it.  transfer->record has the
+   source in it.  Worker. */
+bool transfer_make_target(struct call *call, const char *id, struct image_record *record,
+                          bool preallocate, struct error **err) _must_check_;
+/* Fills record->host, task, updated. */
+void transfer_sign(struct call *call);
+/* Of a file or block device: what must be unchanged for a copy of it to be one copy.  To be freed.
+   Error: Conflict (it is not there). */
+bool transfer_file_identity(const char *path, char **ret_identity, struct error **err) _must_check_;
+
+/* The steps behind the answer. */
+enum outcome transfer_copy(struct call *call);   /* POOL_COPY */
+bool transfer_verifies(const struct call *call); /* only_if of the next */
+enum outcome transfer_verify(struct call *call); /* POOL_COPY */
+enum outcome transfer_finish(
+    struct call *call); /* POOL_REPOSITORY: the moment at which it has happened */
+enum outcome transfer_tell_failure(struct call *call); /* POOL_REPOSITORY, ON_FAILURE */
+
+#define TRANSFER_STEPS                                                                             \
+    { "copy", transfer_copy, .pool = POOL_COPY },                                                  \
+        { "verify", transfer_verify, .pool = POOL_COPY, .only_if = transfer_verifies },            \
+        { "complete", transfer_finish, .pool = POOL_REPOSITORY },                                  \
+    {                                                                                              \
+        "leave it truthful", transfer_tell_failure, .pool = POOL_REPOSITORY, .when = ON_FAILURE    \
+    }
+
+/* What a copy on behalf of a call has: progress, aborts, rate.  The rest is the caller's. */
+struct copy;
+void transfer_prepare(struct call *call, struct copy *ret_copy);
+/* Adds to a NoSpace what is needed and what is there; returns false. */
+bool transfer_explain_space(int directory_fd, uint64_t needed, struct error **err);
+
+#endif
