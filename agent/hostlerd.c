@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * main(): puts the agent together, in the order in which its parts need each other, and runs it.
+ *
+ * There is no way out: the agent ends by dying, whatever the signal, and starting is all the
+ * recovery there is.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <malloc.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent/agent.h"
+#include "agent/backend.h"
+#include "agent/base/clock.h"
+#include "agent/base/log.h"
+#include "agent/config.h"
+#include "agent/loop.h"
+#include "agent/snapshot.h"
+#include "agent/task.h"
+#include "agent/worker.h"
+#include "events/ring.h"
+#include "rpc/server.h"
+#include "storage/storage.h"
+
+/* Held by the process until it dies: one agent a run-time directory. */
+static bool
+lock_run_dir(const char *path, struct error **err)
+{
+    _cleanup_free_ char *file = xprintf("%s/lock", path);
+    char holder[32] = "";
+    int fd;
+
+    if (mkdir(path, 0755) < 0 && errno != EEXIST)
+        return error_errno(err, ERROR_INVALID_PARAMS, errno,
+                           "cannot make the run-time directory '%s'", path);
+    fd = open(file, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return error_errno(err, ERROR_INVALID_PARAMS, errno,
+                           "cannot use the run-time directory '%s'", path);
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        ssize_t size = read(fd, holder, sizeof(holder) - 1);
+
+        holder[size > 0 ? size : 0] = '\0';
+        (void)close(fd);
+        return error_set(
+            err, ERROR_ALREADY_EXISTS,
+            "another agent (process %s) uses the run-time directory '%s': end it, or choose another "
+            "--run-dir",
+            holder, path);
+    }
+    (void)snprintf(holder, sizeof(holder), "%d", (int)getpid());
+    if (ftruncate(fd, 0) < 0 || write(fd, holder, strlen(holder)) < 0)
+        log_warning("cannot note the process in '%s', going on", file);
+    return true; /* 'fd' is left open on purpose */
+}
+
+static void
+prepare_process(void)
+{
+    struct rlimit files;
+
+    (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGCHLD,
+                 SIG_DFL); /* ignored by who started us, it would lose children's statuses */
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+        files.rlim_cur = files.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &files);
+    }
+    /* Two arenas are enough for threads that mostly wait for disks, and keep the agent small. */
+    (void)mallopt(M_ARENA_MAX, 2);
+    /* Before threads: jansson seeds its hash at first use otherwise, which is a race. */
+    json_object_seed(0);
+}
+
+static void
+settled(void *context)
+{
+    rpc_ready(context);
+}
+
+static void
+tell_backends(struct agent *agent)
+{
+    bool libvirt = strcmp(agent->config->libvirt_uri, "none") != 0;
+    bool gluster = strcmp(agent->config->gluster, "none") != 0;
+
+    backend_set(agent, "libvirt", false, NULL,
+                libvirt ? "this version has no vm verbs yet" : "switched off by --libvirt none");
+    backend_set(agent, "gluster", false, NULL,
+                gluster ? "this version has no volume verbs yet"
+                        : "switched off by --gluster none");
+}
+
+static bool
+run(struct agent *agent, struct rpc *rpc, struct storage *storage, struct error **err)
+{
+    const struct config *config = agent->config;
+
+    if (!lock_run_dir(config->run_dir, err) || !loop_new(&agent->loop, err))
+        return false;
+    agent->started_ns = clock_wall_ns();
+    uuid_make(agent->instance);
+    uuid_of_host(config->name, agent->host_id);
+    agent->ring = ring_new(agent->instance, config->event_ring, config->limits.event_bytes);
+    agent->workers = workers_new(agent->loop, config->workers, (unsigned)config->limits.copies);
+    agent->backends = backends_new(agent);
+    agent->snapshots = snapshots_new();
+    agent->tasks = task_table_new(agent, config->task_retention_s, config->task_history);
+    if (!rpc_open(rpc, agent, err))
+        return false;
+    tell_backends(agent);
+    if (!storage_open(storage, agent, settled, rpc, err))
+        return false;
+    log_info("%s %s, instance %s, host %s", PACKAGE_STRING, config->name, agent->instance,
+             agent->host_id);
+    loop_run(agent->loop);
+    return error_set(err, ERROR_INTERNAL, "the event loop has ended by itself");
+}
+
+int
+main(int argc, char **argv)
+{
+    static struct agent agent;
+    struct rpc *rpc = rpc_new();
+    struct storage *storage = storage_new();
+    const struct verb_table tables[] = {
+        { host_verbs, NULL },           { task_verbs, NULL },
+        { event_verbs, rpc },           { rpc_verbs, rpc },
+        { repository_verbs, storage },  { image_verbs, storage },
+        { image_copy_verbs, storage },  { image_export_verbs, storage },
+        { image_check_verbs, storage },
+    };
+    struct error *error = NULL;
+    struct config *config;
+    int leave;
+
+    log_open(LOG_LEVEL_INFO);
+    if (!config_load(argc, argv, &config, &leave, &error)) {
+        log_error("%s", error->message);
+        return 2;
+    }
+    if (leave >= 0)
+        return leave;
+    agent.config = config;
+    agent.verbs = verb_index_new(tables, ARRAY_COUNT(tables));
+    if (config->print_openrpc) {
+        _cleanup_writer_ struct writer writer = WRITER_INIT;
+
+        discover_write(agent.verbs, &writer);
+        return puts(writer.text.bytes) < 0 || fflush(stdout) != 0;
+    }
+    log_open(config->log_level);
+    prepare_process();
+    if (!run(&agent, rpc, storage, &error))
+        log_error("%s", error->message);
+    return 1;
+}
