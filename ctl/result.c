@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <config.h>
+
+#include "ctl/result.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "ctl/progress.h"
+#include "ctl/table.h"
+
+#define COLUMNS_MAX 10
+#define DEPTH_MAX 6 /* of dotted keys; deeper objects are shown as JSON */
+
+/* The columns that matter, of the lists that we know by their member's name. */
+static const struct listing {
+    const char *member;
+    const char *columns[COLUMNS_MAX + 1];
+    const char *none; /* what is said of an empty one */
+    const char *next; /* the flag that goes on behind a page */
+} listings[] = {
+    { "tasks",
+      { "task", "method", "status", "object", "progress", "created" },
+      "no tasks",
+      "after" },
+    { "images",
+      { "image", "state", "reason", "format", "size", "allocated", "base", "generation" },
+      "no images",
+      "after" },
+    { "repositories",
+      { "repository", "kind", "health", "capacity", "free", "images", "path", "reason" },
+      "no repositories: connect one with 'hostler repository connect'",
+      "after" },
+    { "events", { "seq", "time", "topic", "subject" }, "no events", "since" },
+    { "problems", { "image", "kind", "problem", "text", "fix" }, "no problems", "after" },
+};
+
+static const struct listing *find_listing(const json_t *result, const json_t **ret_rows);
+static void write_list(const struct listing *listing, const json_t *rows, size_t width,
+                       size_t indent, bool colours, struct text *text);
+static void write_object(const json_t *object, size_t width, bool colours, struct text *text);
+
+void
+result_write(const json_t *result, size_t width, bool colours, struct text *text)
+{
+    const json_t *rows = NULL;
+    const struct listing *listing;
+
+    if (json_is_object(result) && json_object_size(result) == 0) {
+        text_append_string(text, "done\n");
+        return;
+    }
+    if (!json_is_object(result)) {
+        _cleanup_text_ struct text value = TEXT_INIT;
+
+        result_value("", result, false, &value);
+        visible_append(text, value.bytes ? value.bytes : "", value.length, true);
+        text_append_char(text, '\n');
+        return;
+    }
+    listing = find_listing(result, &rows);
+    if (!rows) {
+        write_object(result, width, colours, text);
+        return;
+    }
+    if (json_array_size(rows) == 0)
+        text_printf(text, "%s\n", listing ? listing->none : "nothing");
+    else
+        write_list(listing, rows, width, 0, colours, text);
+    if (json_object_get(result, "next")) {
+        _cleanup_text_ struct text next = TEXT_INIT;
+
+        result_value("next", json_object_get(result, "next"), false, &next);
+        text_printf(text, "There is more: --%s ", listing ? listing->next : "after");
+        visible_append_string(text, next.bytes ? next.bytes : "");
+        text_append_char(text, '\n');
+    }
+}
+
+/* A result is a list when one member is an array of objects and the rest is small. */
+static const struct listing *
+find_listing(const json_t *result, const json_t **ret_rows)
+{
+    const char *key;
+    json_t *value;
+
+    *ret_rows = NULL;
+    if (json_object_size(result) > 4)
+        return NULL;
+    json_object_foreach((json_t *)result, key, value)
+    {
+        if (!json_is_array(value))
+            continue;
+        for (size_t i = 0; i < ARRAY_COUNT(listings); i++) {
+            if (strcmp(listings[i].member, key) == 0) {
+                *ret_rows = value;
+                return &listings[i];
+            }
+        }
+        if (json_array_size(value) == 0 || json_is_object(json_array_get(value, 0)))
+            *ret_rows = value;
+    }
+    return NULL;
+}
+
+static bool
+is_size(const char *key)
+{
+    static const char *const names[] = {
+        "size",  "allocated",      "capacity", "free",  "used",      "available", "needed",
+        "bytes", "bytesPerSecond", "done",     "total", "perSecond", "memory",
+    };
+    const char *dot = strrchr(key, '.');
+    const char *last = dot ? dot + 1 : key;
+    size_t length = strlen(last);
+
+    for (size_t i = 0; i < ARRAY_COUNT(names); i++)
+        if (strcmp(names[i], last) == 0)
+            return true;
+    return length > 5 && (strcmp(last + length - 5, "Bytes") == 0 ||
+                          (length > 4 && strcmp(last + length - 4, "Size") == 0));
+}
+
+static void
+append_object(const char *key, const json_t *object, struct text *text)
+{
+    const char *kind = json_string_value(json_object_get(object, "kind"));
+    const char *repository = json_string_value(json_object_get(object, "repository"));
+    const char *id = json_string_value(json_object_get(object, "id"));
+    const char *message = json_string_value(json_object_get(object, "message"));
+    _cleanup_free_ char *json = NULL;
+
+    if (!id)
+        id = json_string_value(json_object_get(object, "image"));
+    if (repository && id && json_object_size(object) <= 3) {
+        text_printf(text, "%s%s%s/%s", kind ? kind : "", kind ? " " : "", repository, id);
+        return;
+    }
+    if (kind && (id || repository) && json_object_size(object) <= 3) {
+        text_printf(text, "%s %s", kind, id ? id : repository);
+        return;
+    }
+    if (message && json_object_get(object, "code")) {
+        json_t *name = json_object_get(json_object_get(object, "data"), "name");
+
+        text_printf(text, "%s: %s", json_is_string(name) ? json_string_value(name) : "error",
+                    message);
+        return;
+    }
+    if (strcmp(key, "progress") == 0) {
+        json_t *status = json_pack("{sO}", "progress", object);
+        struct progress progress;
+
+        progress_read(status, &progress);
+        progress_line(&progress, text);
+        json_decref(status);
+        return;
+    }
+    json = json_dumps(object, JSON_COMPACT | JSON_ENCODE_ANY);
+    text_append_string(text, json ? json : "");
+}
+
+static void
+append_integer(const char *key, json_int_t value, bool with_bytes, struct text *text)
+{
+    char size[VISIBLE_SIZE_TEXT];
+
+    if (value < 0 || !is_size(key)) {
+        text_printf(text, "%" JSON_INTEGER_FORMAT, value);
+        return;
+    }
+    visible_size((uint64_t)value, size);
+    text_append_string(text, size);
+    if (with_bytes && value >= 1024)
+        text_printf(text, " (%" JSON_INTEGER_FORMAT ")", value);
+}
+
+void
+result_value(const char *key, const json_t *value, bool with_bytes, struct text *text)
+{
+    const json_t *item;
+    size_t i;
+
+    switch (json_typeof(value)) {
+    case JSON_NULL: text_append_char(text, '-'); break;
+    case JSON_TRUE:
+    case JSON_FALSE: text_append_string(text, json_is_true(value) ? "yes" : "no"); break;
+    case JSON_INTEGER: append_integer(key, json_integer_value(value), with_bytes, text); break;
+    case JSON_REAL: text_printf(text, "%.6g", json_real_value(value)); break;
+    case JSON_STRING: text_append(text, json_string_value(value), json_string_length(value)); break;
+    case JSON_ARRAY:
+        json_array_foreach(value, i, item)
+        {
+            text_append_string(text, i ? ", " : "");
+            result_value(key, item, false, text);
+        }
+        if (json_array_size(value) == 0)
+            text_append_char(text, '-');
+        break;
+    case JSON_OBJECT: append_object(key, value, text); break;
+    }
+}
+
+enum colour
+result_colour(const char *key, const json_t *value)
+{
+    static const struct {
+        const char *word;
+        enum colour colour;
+    } words[] = {
+        { "done", COLOUR_GREEN },      { "failed", COLOUR_RED },
+        { "aborted", COLOUR_YELLOW },  { "aborting", COLOUR_YELLOW },
+        { "running", COLOUR_BLUE },    { "optimized", COLOUR_GREEN },
+        { "degraded", COLOUR_YELLOW }, { "broken", COLOUR_RED },
+        { "ok", COLOUR_GREEN },        { "available", COLOUR_GREEN },
+        { "unavailable", COLOUR_RED }, { "fail", COLOUR_RED },
+        { "complete", COLOUR_GREEN },  { "connecting", COLOUR_YELLOW },
+    };
+    const char *text = json_string_value(value);
+
+    if (strcmp(key, "error") == 0 && json_is_object(value))
+        return COLOUR_RED;
+    if (!text || (strcmp(key, "status") != 0 && strcmp(key, "state") != 0 &&
+                  strcmp(key, "health") != 0 && strcmp(key, "outcome") != 0))
+        return COLOUR_NONE;
+    for (size_t i = 0; i < ARRAY_COUNT(words); i++)
+        if (strcmp(words[i].word, text) == 0)
+            return words[i].colour;
+    return COLOUR_NONE;
+}
+
+static bool
+any_row_has(const json_t *rows, const char *key)
+{
+    const json_t *row;
+    size_t i;
+
+    json_array_foreach(rows, i, row)
+    {
+        const json_t *value = json_object_get(row, key);
+
+        if (value && !json_is_null(value))
+            return true;
+    }
+    return false;
+}
+
+/* The columns to show: the known ones that some row has; of unknown lists, what the first row has. */
+static size_t
+choose_columns(const struct listing *listing, const json_t *rows, const char *ret_keys[COLUMNS_MAX])
+{
+    size_t count = 0;
+    const char *key;
+    json_t *value;
+
+    for (size_t i = 0; listing && listing->columns[i]; i++)
+        if (any_row_has(rows, listing->columns[i]))
+            ret_keys[count++] = listing->columns[i];
+    if (count > 0)
+        return count;
+    json_object_foreach(json_array_get(rows, 0), key, value)
+    {
+        if (count < COLUMNS_MAX && any_row_has(rows, key))
+            ret_keys[count++] = key;
+    }
+    return count;
+}
+
+static void
+add_heading(struct table *table, const char *key, const json_t *rows)
+{
+    _cleanup_text_ struct text heading = TEXT_INIT;
+    static const char *const whole[] = { "time", "created", "status", "state", "health", "fix" };
+    const json_t *first = json_object_get(json_array_get(rows, 0), key);
+    bool shrinks = !json_is_number(first);
+
+    for (const char *at = key; *at; at++) {
+        if (*at >= 'A' && *at <= 'Z')
+            text_append_char(&heading, ' ');
+        text_append_char(&heading, (char)(*at >= 'a' && *at <= 'z' ? *at - 'a' + 'A' : *at));
+    }
+    /* Times and states are of one length; a fix is there to be copied whole. */
+    for (size_t i = 0; i < ARRAY_COUNT(whole); i++)
+        shrinks = shrinks && strcmp(whole[i], key) != 0;
+    table_column(table, heading.bytes ? heading.bytes : "", json_is_number(first), shrinks);
+}
+
+static void
+add_cell(struct table *table, const char *key, const json_t *value)
+{
+    _cleanup_text_ struct text text = TEXT_INIT;
+
+    if (value)
+        result_value(key, value, false, &text);
+    table_cell(table, text.bytes ? text.bytes : "",
+               value ? result_colour(key, value) : COLOUR_NONE);
+}
+
+static void
+write_list(const struct listing *listing, const json_t *rows, size_t width, size_t indent,
+           bool colours, struct text *text)
+{
+    _cleanup_(table_freep) struct table *table = table_new();
+    const char *keys[COLUMNS_MAX];
+    size_t count = choose_columns(listing, rows, keys), i;
+    const json_t *row;
+
+    for (size_t column = 0; column < count; column++)
+        add_heading(table, keys[column], rows);
+    json_array_foreach(rows, i, row)
+    {
+        for (size_t column = 0; column < count; column++)
+            add_cell(table, keys[column], json_object_get(row, keys[column]));
+    }
+    if (count > 0)
+        table_write(table, width, indent, colours, text);
+}
+
+void
+result_steps(const json_t *steps, size_t width, size_t indent, bool colours, struct text *text)
+{
+    static const struct listing columns = {
+        "steps", { "name", "outcome", "attempts", "elapsedMs", "message" }, "", ""
+    };
+
+    if (json_array_size(steps) > 0)
+        write_list(&columns, steps, width, indent, colours, text);
+}
+
+static bool
+is_rows(const json_t *value)
+{
+    return json_is_array(value) && json_is_object(json_array_get(value, 0));
+}
+
+/* One that append_object() has words for. */
+static bool
+has_words(const char *key, const json_t *object)
+{
+    return (json_object_get(object, "repository") && json_object_size(object) <= 3) ||
+           (json_object_get(object, "code") && json_object_get(object, "message")) ||
+           strcmp(key, "progress") == 0 || strcmp(key, "userData") == 0 ||
+           json_object_size(object) == 0;
+}
+
+/* Keys first, to learn how wide they are; then with 'key_width' the lines themselves. */
+static void
+write_members(const json_t *object, const char *prefix, unsigned depth, bool colours,
+              size_t *key_width, struct text *text)
+{
+    const char *key;
+    json_t *value;
+
+    json_object_foreach((json_t *)object, key, value)
+    {
+        _cleanup_free_ char *path = xprintf("%s%s%s", prefix, *prefix ? "." : "", key);
+        _cleanup_text_ struct text shown_key = TEXT_INIT, shown = TEXT_INIT;
+        enum colour colour = result_colour(key, value);
+        size_t width;
+
+        if (is_rows(value))
+            continue;
+        if (json_is_object(value) && !has_words(key, value) && depth < DEPTH_MAX) {
+            write_members(value, path, depth + 1, colours, key_width, text);
+            continue;
+        }
+        visible_append_string(&shown_key, path);
+        width = visible_width(shown_key.bytes ? shown_key.bytes : "");
+        if (!text) {
+            *key_width = width > *key_width ? width : *key_width;
+            continue;
+        }
+        result_value(path, value, true, &shown);
+        text_printf(text, "%s:%*s ", shown_key.bytes ? shown_key.bytes : "",
+                    (int)(*key_width - width), "");
+        text_append_string(text, visible_colour(colour, colours));
+        visible_append(text, shown.bytes ? shown.bytes : "", shown.length, false);
+        text_append_string(text, visible_plain(colours && colour != COLOUR_NONE));
+        text_append_char(text, '\n');
+    }
+}
+
+static void
+write_object(const json_t *object, size_t width, bool colours, struct text *text)
+{
+    size_t key_width = 0;
+    const char *key;
+    json_t *value;
+
+    write_members(object, "", 0, colours, &key_width, NULL);
+    write_members(object, "", 0, colours, &key_width, text);
+    json_object_foreach((json_t *)object, key, value)
+    {
+        if (!is_rows(value))
+            continue;
+        visible_append_string(text, key);
+        text_append_string(text, ":\n");
+        if (strcmp(key, "steps") == 0)
+            result_steps(value, width, 2, colours, text);
+        else
+            write_list(NULL, value, width, 2, colours, text);
+    }
+}
