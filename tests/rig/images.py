@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Disk images with known contents, made and compared by other people's programs."""
+import os
+import random
+import subprocess
+
+
+def random_raw(path, size, *, holes=True, seed=0):
+    """A sparse raw file of 'size' bytes: data, holes, and zeros that were written."""
+    source = random.Random(seed)
+    with open(path, "wb") as file:
+        file.truncate(size)
+        offset = 0
+        while offset < size:
+            length = min(source.choice([4096, 65536, 1 << 20, 3 << 20]), size - offset)
+            kind = source.random() if holes else 0
+            if kind < 0.6:
+                file.seek(offset)
+                file.write(source.randbytes(length))
+            elif kind < 0.75:
+                file.seek(offset)
+                file.write(bytes(length))
+            offset += length
+    return path
+
+
+def qcow2(path, raw):
+    """The same contents as qcow2, by qemu-img."""
+    subprocess.run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", str(raw), str(path)], check=True)
+    return path
+
+
+def same(one, other, one_format="raw", other_format="raw"):
+    """Whether the visible contents are equal, by qemu-img compare."""
+    done = subprocess.run(["qemu-img", "compare", "-U", "-f", one_format, "-F", other_format, str(one), str(other)],
+                          capture_output=True, text=True)
+    assert done.returncode in (0, 1), done.stderr
+    return done.returncode == 0
+
+
+def data_path(repository, image):
+    return os.path.join(str(repository), "images", image, "data")

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""image.checksum and image.verify: equal whatever the format, and honest about damage."""
+import hashlib
+import os
+
+import pytest
+
+from rig.images import data_path, qcow2, random_raw
+
+MIB = 1 << 20
+
+
+def expected_checksum(path):
+    """sha256-tree-1m, written from its description in storage/checksum.h."""
+    root, size = hashlib.sha256(), os.path.getsize(path)
+    with open(path, "rb") as file:
+        while leaf := file.read(MIB):
+            root.update(hashlib.sha256(leaf).digest())
+    root.update(size.to_bytes(8, "big"))
+    return root.hexdigest()
+
+
+@pytest.fixture
+def raw(agent, client, tmp_path):
+    """'web1' in 'fast' as raw and 'web2' as qcow2, of the same contents; gives the raw file."""
+    raw = random_raw(tmp_path / "web1.raw", 5 * MIB + 4096)
+    packed = qcow2(tmp_path / "web1.qcow2", raw)
+    for image, path, form in (("web1", raw, "raw"), ("web2", packed, "qcow2")):
+        ended = client.run("image.import", {"repository": "fast", "image": image, "path": str(path), "sourceFormat": form})
+        assert ended["status"] == "done", ended
+    return raw
+
+
+def test_the_checksum_is_the_same_for_raw_qcow2_and_an_independent_reckoning(client, raw):
+    values = {}
+    for image in ("web1", "web2"):
+        ended = client.run("image.checksum", {"repository": "fast", "image": image})
+        assert ended["status"] == "done" and ended["result"]["checksum"]["algorithm"] == "sha256-tree-1m"
+        values[image] = ended["result"]["checksum"]["value"]
+        status = client.call("image.status", {"repository": "fast", "image": image})
+        assert status["checksum"]["value"] == values[image] and status["generation"] == 2
+    assert values["web1"] == values["web2"] == expected_checksum(raw)
+
+
+def test_it_answers_early_with_the_image(client, raw):
+    assert client.call("image.checksum", {"repository": "fast", "image": "web1"}, id="c") == {
+        "repository": "fast", "image": "web1"}
+    assert client.call("task.wait", {"task": "c"})["result"]["checksum"]["value"]
+
+
+@pytest.mark.parametrize("image", ["web1", "web2"])
+def test_a_sound_image_is_verified(client, raw, image):
+    ended = client.run("image.verify", {"repository": "fast", "image": image})
+    assert ended["status"] == "done", ended
+    client.run("image.checksum", {"repository": "fast", "image": image})
+    ended = client.run("image.verify", {"repository": "fast", "image": image})
+    assert ended["status"] == "done" and "equal" in str(ended["steps"])
+
+
+def test_bit_rot_is_found_and_the_image_is_broken_until_it_is_sound_again(agent, client, raw):
+    client.run("image.checksum", {"repository": "fast", "image": "web1"})
+    path = data_path(agent.folder / "fast", "web1")
+    with open(path, "r+b") as file:
+        file.seek(3 * MIB + 17)
+        before = file.read(1)
+        file.seek(3 * MIB + 17)
+        file.write(bytes([before[0] ^ 1]))
+    ended = client.run("image.verify", {"repository": "fast", "image": "web1"})
+    assert ended["status"] == "failed" and ended["error"]["data"]["name"] == "VerifyFailed"
+    status = client.call("image.status", {"repository": "fast", "image": "web1"})
+    assert status["state"] == "broken" and "checksum" in status["reason"]
+    assert client.error("image.copy", {"repository": "fast", "image": "web1", "targetRepository": "slow"}).name == "ImageBroken"
+    with open(path, "r+b") as file:
+        file.seek(3 * MIB + 17)
+        file.write(before)
+    assert client.run("image.verify", {"repository": "fast", "image": "web1"})["status"] == "done"
+    assert client.call("image.status", {"repository": "fast", "image": "web1"})["state"] == "optimized"
+
+
+def test_a_damaged_qcow2_is_found_by_its_structure(agent, client, raw):
+    path = data_path(agent.folder / "fast", "web2")
+    with open(path, "r+b") as file:
+        file.seek(40)  # the offset of the L1 table
+        file.write((7).to_bytes(8, "big"))
+    ended = client.run("image.verify", {"repository": "fast", "image": "web2"})
+    assert ended["status"] == "failed" and ended["error"]["data"]["name"] == "VerifyFailed", ended
+    assert client.call("image.status", {"repository": "fast", "image": "web2"})["state"] == "broken"
+
+
+def test_a_change_of_the_image_keeps_its_checksum_and_a_copy_takes_it_along(client, raw):
+    value = client.run("image.checksum", {"repository": "fast", "image": "web1"})["result"]["checksum"]["value"]
+    client.call("image.update", {"repository": "fast", "image": "web1", "userData": {"a": 1}})
+    assert client.run("image.copy", {"repository": "fast", "image": "web1", "targetRepository": "slow",
+                                     "verify": True})["status"] == "done"
+    assert client.call("image.status", {"repository": "slow", "image": "web1"})["checksum"]["value"] == value
+    assert client.run("image.verify", {"repository": "slow", "image": "web1"})["status"] == "done"

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Two agents on one directory: each sees what the other does, and neither undoes it."""
+import time
+
+import pytest
+
+from rig import reader
+from rig.images import data_path, random_raw, same
+
+
+@pytest.fixture
+def pair(make_agent, tmp_path):
+    """Two agents of different names, both with the repositories 'slow' and 'fast'."""
+    first = make_agent("one", repositories=["slow", "fast"], name="one")
+    config = "".join(f"[repository {name}]\nkind = dir\npath = {first.folder / name}\n" for name in ("slow", "fast"))
+    second = make_agent("two", config=config, name="two")
+    raw = random_raw(tmp_path / "web1.raw", 32 << 20)
+    with first.connect() as client:
+        client.run("image.import", {"repository": "slow", "image": "web1", "path": str(raw), "sourceFormat": "raw"})
+    return first, second, raw
+
+
+COPY = {"repository": "slow", "image": "web1", "targetRepository": "fast"}
+
+
+def test_another_agent_sees_a_running_copy_and_cannot_disturb_it(pair):
+    first, second, raw = pair
+    with first.connect() as one, second.connect() as two:
+        one.call("image.copy", dict(COPY, bytesPerSecond=2 << 20), id="running")
+        status = two.call("image.status", {"repository": "fast", "image": "web1"})
+        assert status["state"] == "broken" and status["copy"]["active"] is True
+        assert status["copy"]["host"] == one.call("host.info")["hostId"] and status["copy"]["task"] == "running"
+        for method in ("image.resume", "image.remove", "image.fence"):
+            error = two.error(method, {"repository": "fast", "image": "web1"})
+            assert error.name == "ImageInUse", error
+        assert "running" in str(error.data.get("holder"))
+        assert two.error("image.copy", COPY).name in ("ImageExists", "ImageInUse")
+        one.call("task.throttle", {"task": "running", "bytesPerSecond": 0})
+        assert one.call("task.wait", {"task": "running"})["status"] == "done"
+        assert two.call("image.status", {"repository": "fast", "image": "web1"})["state"] == "optimized"
+    assert same(data_path(first.folder / "fast", "web1"), raw)
+
+
+def test_another_agent_continues_what_a_killed_one_left(pair):
+    first, second, raw = pair
+    with first.connect() as one:
+        one.call("image.copy", dict(COPY, bytesPerSecond=4 << 20), id="killed")
+    first.kill()
+    with second.connect() as two:
+        status = two.call("image.status", {"repository": "fast", "image": "web1"})
+        assert status["state"] == "broken" and status["copy"]["active"] is False
+        ended = two.run("image.resume", {"repository": "fast", "image": "web1"}, timeout=120)
+        assert ended["status"] == "done", ended
+        assert two.call("image.status", {"repository": "fast", "image": "web1"})["generation"] == 1
+    assert same(data_path(first.folder / "fast", "web1"), raw)
+
+
+def test_on_crash_resume_is_done_by_the_agent_itself_without_an_owner(pair):
+    first, second, raw = pair
+    with first.connect() as one:
+        one.call("image.copy", dict(COPY, bytesPerSecond=4 << 20, onCrash="resume"), id="policy")
+        assert one.call("image.status", {"repository": "fast", "image": "web1"})["copy"]["onCrash"] == "resume"
+    first.restart()
+    with first.connect() as one:
+        deadline = time.monotonic() + 60
+        while True:
+            tasks = [t for t in one.call("task.list", {"method": "image.resume"})["tasks"]]
+            if tasks:
+                break
+            assert time.monotonic() < deadline, "no task of the agent's own"
+            time.sleep(0.05)
+        assert len(tasks) == 1 and tasks[0]["caller"] == "agent" and len(tasks[0]["task"]) == 36
+        one.call("task.throttle", {"task": tasks[0]["task"], "bytesPerSecond": 0}) if tasks[0]["status"] == "running" else None
+        assert one.call("task.wait", {"task": tasks[0]["task"]})["status"] == "done"
+    assert same(data_path(first.folder / "fast", "web1"), raw)
+
+
+def test_two_agents_fight_for_one_image_and_one_wins_each_round(pair):
+    first, second, _ = pair
+    with first.connect() as one, second.connect() as two:
+        for number in range(40):
+            name = f"r{number}"
+            ids = [c.request("image.create", {"repository": "fast", "image": name, "size": 65536}) for c in (one, two)]
+            answers = [one.wait(ids[0]), two.wait(ids[1])]
+            assert sum("result" in answer for answer in answers) == 1, answers
+            assert [a["error"]["data"]["name"] for a in answers if "error" in a] == ["ImageExists"]
+            ids = [c.request("image.remove", {"repository": "fast", "image": name}) for c in (one, two)]
+            answers = [one.wait(ids[0]), two.wait(ids[1])]
+            assert sum("result" in answer for answer in answers) == 1, answers
+            assert [a["error"]["data"]["name"] for a in answers if "error" in a][0] in ("ImageNotFound", "ImageInUse")
+    assert reader.images(first.folder / "fast") == [] and reader.leftovers(first.folder / "fast") == []
+
+
+def test_a_second_agent_on_the_same_run_directory_is_refused(agent):
+    import subprocess
+    done = subprocess.run(agent.command(), capture_output=True, text=True, timeout=60)
+    assert done.returncode != 0 and str(agent.run_dir) in done.stderr
+    assert agent.call("host.ping") == {}
