@@ -22,6 +22,7 @@ libhostler_a_SOURCES += \
   storage/storage.c storage/storage.h \
   storage/transfer.c storage/transfer.h
 
-UNIT_TESTS += tests/unit/test-copy tests/unit/test-format tests/unit/test-image \
+UNIT_TESTS += tests/unit/test-checksum tests/unit/test-copy tests/unit/test-endpoint tests/unit/test-endpoint-nbd \
+  tests/unit/test-format tests/unit/test-image \
   tests/unit/test-image-lock tests/unit/test-repository-check
-EXTRA_DIST += tests/unit/repository-fixture.h
+EXTRA_DIST += tests/unit/endpoint-fixture.h tests/unit/repository-fixture.h

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What QEMU's formats are about: bases, names, locks, damage.  Skipped where there is no QEMU.
+ */
+#include <config.h>
+
+#include "tests/unit/endpoint-fixture.h"
+
+static void
+an_overlay_shows_its_base_where_that_is_allowed(void **state)
+{
+    struct endpoint *endpoint;
+
+    (void)state;
+    need_qemu();
+    make_overlay();
+    endpoint = must_open(base, "over", IMAGE_QCOW2, ENDPOINT_WRITE, true);
+    assert_shows(endpoint, 0, 'u', MIB);
+    put(endpoint, MIB, 'o', MIB);
+    flush(endpoint);
+    endpoint_close(endpoint);
+    endpoint = must_open(base, "over", IMAGE_QCOW2, ENDPOINT_READ, true);
+    assert_shows(endpoint, 0, 'u', MIB);
+    assert_shows(endpoint, MIB, 'o', MIB);
+    endpoint_close(endpoint);
+    endpoint = must_open(base, "under/data", IMAGE_RAW, ENDPOINT_READ, false);
+    assert_shows(endpoint, MIB, '\0', MIB);
+    endpoint_close(endpoint);
+}
+
+static void
+a_base_beside_the_folder_is_found_after_the_folder_was_renamed(void **state)
+{
+    _cleanup_(error_freep) struct error *err = NULL;
+    _cleanup_close_ int over = -1;
+    struct endpoint *endpoint;
+
+    (void)state;
+    need_qemu();
+    assert_int_equal(mkdirat(base, "under", 0700), 0);
+    assert_int_equal(mkdirat(base, ".new-over", 0700), 0);
+    create("under/data", IMAGE_RAW, 4 * MIB);
+    endpoint = must_open(base, "under/data", IMAGE_RAW, ENDPOINT_WRITE, false);
+    put(endpoint, 0, 'u', MIB);
+    endpoint_close(endpoint);
+    over = openat(base, ".new-over", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (!endpoint_create(over, "data", IMAGE_QCOW2, 4 * MIB, false, "../under/data", IMAGE_RAW,
+                         NULL, &err))
+        fail_msg("%s", err->message);
+    assert_int_equal(renameat(base, ".new-over", base, "over"), 0);
+    assert_int_equal(symlinkat("/dev", base, ".new-over"), 0); /* a trap where it was */
+    endpoint = must_open(over, "data", IMAGE_QCOW2, ENDPOINT_WRITE, true);
+    assert_shows(endpoint, 0, 'u', MIB);
+    endpoint_close(endpoint);
+}
+
+static void
+a_backing_file_that_is_not_allowed_is_not_read(void **state)
+{
+    _cleanup_free_ char *path = NULL;
+    _cleanup_(error_freep) struct error *err = NULL;
+    struct endpoint *endpoint;
+
+    (void)state;
+    need_qemu();
+    make_overlay();
+    endpoint = must_open(base, "over", IMAGE_QCOW2, ENDPOINT_READ, false);
+    assert_shows(endpoint, 0, '\0', 4 * MIB);
+    endpoint_close(endpoint);
+    path = path_of("over");
+    err = cannot_open(-1, path, IMAGE_QCOW2, NULL); /* a foreign file is refused */
+    assert_non_null(strstr(err->message, "backing file"));
+}
+
+static void
+names_that_qemu_takes_for_protocols_are_files(void **state)
+{
+    struct endpoint *endpoint;
+
+    (void)state;
+    need_qemu();
+    create("nbd:unix:socket", IMAGE_QCOW2, MIB);
+    create("json:{}", IMAGE_QCOW2, MIB);
+    endpoint = must_open(base, "json:{}", IMAGE_QCOW2, ENDPOINT_READ, false);
+    assert_int_equal(endpoint_size(endpoint), MIB);
+    endpoint_close(endpoint);
+}
+
+static void
+a_file_that_is_no_qcow2_says_so_in_qemus_words(void **state)
+{
+    struct error *err;
+
+    (void)state;
+    need_qemu();
+    create("noise", IMAGE_RAW, MIB);
+    err = cannot_open(base, "noise", IMAGE_QCOW2, NULL);
+    assert_int_equal(err->code, ERROR_BACKEND_FAILED);
+    assert_non_null(strstr(err->message, "Image is not in qcow2 format"));
+    error_free(err);
+}
+
+static void
+a_file_that_another_program_writes_to_is_in_use(void **state)
+{
+    _cleanup_(endpoint_closep) struct endpoint *holder = NULL;
+    struct error *err;
+
+    (void)state;
+    need_qemu();
+    create("data", IMAGE_QCOW2, MIB);
+    holder = must_open(base, "data", IMAGE_QCOW2, ENDPOINT_WRITE, false);
+    err = cannot_open(base, "data", IMAGE_QCOW2, NULL);
+    assert_int_equal(err->code, ERROR_IMAGE_IN_USE);
+    assert_non_null(strstr(err->message, "lock"));
+    error_free(err);
+    err = NULL;
+    assert_false(endpoint_check(base, "data", false, NULL, &err));
+    assert_int_equal(err->code, ERROR_IMAGE_IN_USE);
+    error_free(err);
+}
+
+static void
+an_abort_ends_the_wait(void **state)
+{
+    _cleanup_(endpoint_closep) struct endpoint *endpoint = NULL;
+    _cleanup_(error_freep) struct error *at_open = NULL, *later = NULL;
+    atomic_bool abort = true;
+    char byte;
+
+    (void)state;
+    need_qemu();
+    create("data", IMAGE_QCOW2, MIB);
+    at_open = cannot_open(base, "data", IMAGE_QCOW2, &abort);
+    assert_int_equal(at_open->code, ERROR_TASK_ABORTED);
+    atomic_store(&abort, false);
+    endpoint = NULL;
+    {
+        _cleanup_(error_freep) struct error *err = NULL;
+
+        if (!endpoint_open(base, "data", IMAGE_QCOW2, ENDPOINT_READ, false, &abort, &endpoint,
+                           &err))
+            fail_msg("%s", err->message);
+    }
+    atomic_store(&abort, true);
+    assert_false(endpoint_read(endpoint, 0, &byte, 1, &later));
+    assert_int_equal(later->code, ERROR_TASK_ABORTED);
+}
+
+static void
+damage_is_found_and_leaks_are_not_damage(void **state)
+{
+    _cleanup_(error_freep) struct error *err = NULL;
+    _cleanup_close_ int fd = -1;
+    const unsigned char nowhere[8] = { 0, 0, 0, 0, 0, 0, 0, 7 };
+    const char leaked[2] = { 0, 1 };
+    struct endpoint *endpoint;
+
+    (void)state;
+    need_qemu();
+    create("data", IMAGE_QCOW2, 4 * MIB);
+    endpoint = must_open(base, "data", IMAGE_QCOW2, ENDPOINT_WRITE, false);
+    put(endpoint, 0, 'a', MIB);
+    flush(endpoint);
+    endpoint_close(endpoint);
+    assert_true(endpoint_check(base, "data", false, NULL, &err));
+    fd = openat(base, "data", O_RDWR | O_CLOEXEC);
+    /* The refcount block is the third cluster of what qemu-img makes: a cluster far behind leaks. */
+    assert_int_equal(pwrite(fd, leaked, 2, 2 * 65536 + 2 * 100), 2);
+    assert_true(endpoint_check(base, "data", false, NULL, &err));
+    assert_true(endpoint_check(base, "data", true, NULL, &err));
+    assert_int_equal(pwrite(fd, nowhere, 8, 40), 8); /* where its first table is */
+    assert_false(endpoint_check(base, "data", false, NULL, &err));
+    assert_int_equal(err->code, ERROR_VERIFY_FAILED);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(an_overlay_shows_its_base_where_that_is_allowed),
+        TEST(a_base_beside_the_folder_is_found_after_the_folder_was_renamed),
+        TEST(a_backing_file_that_is_not_allowed_is_not_read),
+        TEST(names_that_qemu_takes_for_protocols_are_files),
+        TEST(a_file_that_is_no_qcow2_says_so_in_qemus_words),
+        TEST(a_file_that_another_program_writes_to_is_in_use),
+        TEST(an_abort_ends_the_wait),
+        TEST(damage_is_found_and_leaks_are_not_damage),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
