@@ -42,6 +42,7 @@ image_record_done(struct image_record *record)
     free(record->base);
     free(record->user_data);
     free(record->checksum);
+    free(record->checksum_of);
     free(record->damage);
     *record = (struct image_record){ 0 };
 }
@@ -70,6 +71,7 @@ image_record_copy(const struct image_record *from, struct image_record *ret_reco
     ret_record->base = copy_text(from->base);
     ret_record->user_data = copy_text(from->user_data);
     ret_record->checksum = copy_text(from->checksum);
+    ret_record->checksum_of = copy_text(from->checksum_of);
     ret_record->damage = copy_text(from->damage);
     return true;
 }
@@ -262,6 +264,7 @@ image_record_parse(const char *text, size_t size, struct image_record *ret_recor
         !get_user_data(&source, &record.user_data, err) ||
         !get_text(&source, "checksum", true, &record.checksum, err) ||
         !get_time(&source, "checksumTaken", true, &record.checksum_ns, err) ||
+        !get_text(&source, "checksumOf", true, &record.checksum_of, err) ||
         !get_text(&source, "damage", true, &record.damage, err))
         return false;
     *ret_record = record;
@@ -342,6 +345,7 @@ image_record_write(const struct image_record *record, struct text *ret_text)
     writer_member_json(&writer, "userData", record->user_data ? record->user_data : "{}");
     writer_member_string(&writer, "checksum", record->checksum);
     writer_member_time(&writer, "checksumTaken", record->checksum ? record->checksum_ns : 0);
+    writer_member_string(&writer, "checksumOf", record->checksum ? record->checksum_of : NULL);
     writer_member_string(&writer, "damage", record->damage);
     finish(&writer, ret_text);
 }

@@ -53,6 +53,8 @@ struct image_record {
     char *user_data;     /* a JSON object as text, owned; NULL is {} */
     char *checksum;      /* hex of storage/checksum.h, owned, or NULL; of the present contents */
     int64_t checksum_ns; /* when it was taken */
+    char *checksum_of;   /* when its data was last written to, as the file system had it then: owned
+                            text that is only compared, or NULL */
     char *damage;        /* why the contents must not be used (verify found it), owned, or NULL */
 };
 

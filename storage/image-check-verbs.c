@@ -4,10 +4,7 @@
  */
 #include <config.h>
 
-#include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "agent/base/clock.h"
 #include "storage/checksum.h"
@@ -22,21 +19,17 @@ struct reading {
     struct image_state common;
     char checksum[CHECKSUM_TEXT_SIZE];
     uint64_t generation; /* of what was read */
-    int64_t written_ns;  /* when its data was last written to, seen before it was read */
+    char *data_time;     /* when its data was last written to, before it was read; owned */
     bool was_damaged;    /* by its record */
 };
 
-/* The lock keeps agents away; a guest that runs on a mutable image shows in this only. */
-static bool
-when_written(const struct image *image, int64_t *ret_written_ns, struct error **err)
+static void
+reading_done(struct call *call)
 {
-    struct stat status;
+    struct reading *reading = call->state;
 
-    if (fstatat(image->fd, FORMAT_DATA, &status, AT_SYMLINK_NOFOLLOW) < 0)
-        return error_errno(err, ERROR_IMAGE_BROKEN, errno, "cannot look at the data of image '%s'",
-                           image->id);
-    *ret_written_ns = status.st_mtim.tv_sec * NS_PER_S + status.st_mtim.tv_nsec;
-    return true;
+    free(TAKE(reading->data_time));
+    image_state_done(call);
 }
 
 static bool
@@ -55,7 +48,7 @@ begin(struct call *call, bool must_be_usable, struct error **err)
         return error_set(err, ERROR_IMAGE_BROKEN,
                          "image '%s' is an incomplete copy: resume it, or remove it", args->image);
     return (!must_be_usable || image_require_usable(common->image, err)) &&
-           when_written(common->image, &reading->written_ns, err);
+           image_data_time(common->image, &reading->data_time, err);
 }
 
 static enum outcome
@@ -123,7 +116,8 @@ compare_checksum(const struct reading *reading, struct error **err)
     if (!record->checksum || strcmp(record->checksum, reading->checksum) == 0)
         return true;
     /* Somebody writes to a mutable image: that is what it is for, and no damage. */
-    if (record->mutable && reading->written_ns > record->checksum_ns)
+    if (record->mutable && record->checksum_of &&
+        strcmp(record->checksum_of, reading->data_time) != 0)
         return error_set(err, ERROR_CONFLICT,
                          "the image was written to after its checksum was taken: take it again "
                          "(image.checksum) if that is as it should be");
@@ -175,15 +169,15 @@ reopen_for_change(struct call *call, struct error **err)
     struct reading *reading = call->state;
     struct image_state *common = &reading->common;
     _cleanup_free_ char *holder = image_holder(call);
-    int64_t written_ns;
+    _cleanup_free_ char *data_time = NULL;
 
     image_close(TAKE(common->image));
     if (!image_open_locked(common->repository, args->image, IMAGE_LOCK_EXCLUSIVE, holder,
                            &common->image, err) ||
         !image_require_generation(common->image, true, reading->generation, err) ||
-        !when_written(common->image, &written_ns, err))
+        !image_data_time(common->image, &data_time, err))
         return false;
-    return written_ns == reading->written_ns ||
+    return strcmp(data_time, reading->data_time) == 0 ||
            error_set(err, ERROR_CONFLICT, "image '%s' was written to while it was read",
                      args->image);
 }
@@ -242,6 +236,8 @@ record_checksum(struct call *call, struct error **err)
     free(record->checksum);
     record->checksum = xstrdup(reading->checksum);
     record->checksum_ns = clock_wall_ns();
+    free(record->checksum_of);
+    record->checksum_of = xstrdup(reading->data_time);
     return write_change(call, err);
 }
 
@@ -331,7 +327,7 @@ const struct verb image_check_verbs[] = {
             { "mark as broken", verify_mark, .pool = POOL_REPOSITORY, .when = ON_FAILURE,
               .only_if = found_damage }),
         .state_size = sizeof(struct reading),
-        .state_done = image_state_done,
+        .state_done = reading_done,
         .object = image_name_object,
     },
     {
@@ -351,7 +347,7 @@ const struct verb image_check_verbs[] = {
                        { "read", checksum_read, .pool = POOL_COPY },
                        { "record", checksum_record, .pool = POOL_REPOSITORY }),
         .state_size = sizeof(struct reading),
-        .state_done = image_state_done,
+        .state_done = reading_done,
         .object = image_name_object,
     },
     { 0 },

@@ -177,6 +177,19 @@ image_open_locked(struct repository *repository, const char *id, enum image_lock
 }
 
 bool
+image_data_time(const struct image *image, char **ret_time, struct error **err)
+{
+    struct stat status;
+
+    if (fstatat(image->fd, FORMAT_DATA, &status, AT_SYMLINK_NOFOLLOW) < 0)
+        return error_errno(err, ERROR_IMAGE_BROKEN, errno, "cannot look at the data of image '%s'",
+                           image->id);
+    *ret_time =
+        xprintf("modified %lld.%09ld", (long long)status.st_mtim.tv_sec, status.st_mtim.tv_nsec);
+    return true;
+}
+
+bool
 image_require_usable(const struct image *image, struct error **err)
 {
     struct stat status;

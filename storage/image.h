@@ -46,6 +46,9 @@ bool image_lock_directory(struct repository *repository, const char *id, enum im
 
 /* Reads the record again.  Errors: ImageNotFound (removed meanwhile), ImageBroken. */
 bool image_read_record(struct image *image, struct error **err) _must_check_;
+/* When its data was last written to, as text that is only compared; to be freed.  The lock keeps agents
+   away, but a guest that runs on a mutable image shows in this only.  Error: ImageBroken. */
+bool image_data_time(const struct image *image, char **ret_time, struct error **err) _must_check_;
 /* Whether its name still leads to the directory that is open. */
 bool image_is_named(const struct image *image);
 /* Whether its base, if it has one, is in the repository. */

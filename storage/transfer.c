@@ -271,9 +271,12 @@ finish(struct call *call, struct error **err)
     _cleanup_(error_freep) struct error *ignored = NULL;
 
     if (source && source->record.checksum && source->record.size == target->record.size) {
+        free(TAKE(target->record.checksum_of));
         free(target->record.checksum);
         target->record.checksum = xstrdup(source->record.checksum);
-        target->record.checksum_ns = clock_wall_ns(); /* no earlier than the last write */
+        target->record.checksum_ns = source->record.checksum_ns;
+        if (!image_data_time(target, &target->record.checksum_of, err))
+            return explain_loss(target, err);
     }
     target->record.complete = true;
     target->record.generation++;

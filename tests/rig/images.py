@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Disk images with known contents, made and compared by other people's programs."""
+import contextlib
 import os
 import random
 import subprocess
@@ -40,3 +41,19 @@ def same(one, other, one_format="raw", other_format="raw"):
 
 def data_path(repository, image):
     return os.path.join(str(repository), "images", image, "data")
+
+
+@contextlib.contextmanager
+def written_to(path):
+    """While it lasts, another program (qemu-io, as a guest would) has the qcow2 open for writing."""
+    command = ["qemu-io", "-f", "qcow2", str(path)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process.stdin.write("length\n")
+    process.stdin.flush()
+    assert process.stdout.readline()  # it is open
+    try:
+        yield
+    finally:
+        process.stdin.close()
+        process.wait()
+        process.stdout.close()

@@ -17,7 +17,7 @@
 static const char image_text[] =
     "{\"version\":1,\"format\":\"raw\",\"size\":4096,\"mutable\":true,\"complete\":true,\"base\":null,"
     "\"generation\":3," CREATED ",\"userData\":{\"a\":[1,2.5,\"\\u00e9\"]},\"checksum\":null,"
-    "\"checksumTaken\":null,\"damage\":null}";
+    "\"checksumTaken\":null,\"checksumOf\":null,\"damage\":null}";
 
 static const char copy_text[] =
     "{\"version\":1,\"sourceRepository\":\"slow\",\"sourceUuid\":\"" UUID
@@ -58,6 +58,7 @@ an_image_record_is_read_as_it_was_written(void **state)
                                     .user_data = (char *)(uintptr_t) "{\"a\":\"\\n\\\"\"}",
                                     .checksum = (char *)(uintptr_t) "00ff",
                                     .checksum_ns = INT64_C(1795000001000000000),
+                                    .checksum_of = (char *)(uintptr_t) "modified 7.000000001",
                                     .damage = (char *)(uintptr_t) "a hole at 7" };
     _cleanup_(image_record_done) struct image_record read = { 0 };
     _cleanup_text_ struct text text = TEXT_INIT;
@@ -75,6 +76,7 @@ an_image_record_is_read_as_it_was_written(void **state)
     assert_true(read.created_ns == written.created_ns && read.checksum_ns == written.checksum_ns);
     assert_string_equal(read.user_data, written.user_data);
     assert_string_equal(read.checksum, "00ff");
+    assert_string_equal(read.checksum_of, "modified 7.000000001");
     assert_string_equal(read.damage, "a hole at 7");
 }
 
@@ -158,6 +160,7 @@ each_wrong_member_of_an_image_record_is_named(void **state)
         { "{\"a\":[1,2.5,\"\\u00e9\"]}", "[1]", "userData" },
         { "\"checksum\":null", "\"checksum\":{}", "checksum" },
         { "\"checksumTaken\":null", "\"checksumTaken\":5", "checksumTaken" },
+        { "\"checksumOf\":null", "\"checksumOf\":5", "checksumOf" },
         { "\"damage\":null", "\"damage\":false", "damage" },
     };
     struct image_record record;

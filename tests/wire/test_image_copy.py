@@ -103,6 +103,87 @@ def test_a_copy_with_a_base_stores_only_what_differs(agent, client, sources, tmp
     assert same(data_path(agent.folder / "slow", "flat"), changed)
 
 
+def test_an_aborted_copy_over_a_base_is_resumed_over_it(agent, client, sources):
+    client.run("image.copy", {"repository": "slow", "image": "raw", "targetRepository": "fast", "targetImage": "base"})
+    client.call("image.update", {"repository": "fast", "image": "base", "immutable": True})
+    client.call("image.copy", {"repository": "slow", "image": "qcow2", "targetRepository": "fast", "targetImage": "layer",
+                               "base": "base", "bytesPerSecond": 1 << 20}, id="part")
+    client.call("event.subscribe", {"topics": ["task.progress"], "subject": "part"})
+    client.event(lambda event: event["params"]["data"]["progress"]["done"] > 0)
+    assert client.error("image.remove", {"repository": "fast", "image": "base"}).name in ("ImageInUse", "ImageHasDependents")
+    client.call("task.abort", {"task": "part"})
+    client.call("task.wait", {"task": "part"})
+    assert client.error("image.remove", {"repository": "fast", "image": "base"}).name == "ImageHasDependents"
+    client.call("image.resume", {"repository": "fast", "image": "layer"}, id="rest")
+    client.call("task.throttle", {"task": "rest", "bytesPerSecond": 0})
+    assert client.call("task.wait", {"task": "rest"})["status"] == "done"
+    assert same(data_path(agent.folder / "fast", "layer"), sources, "qcow2")
+    assert client.call("image.status", {"repository": "fast", "image": "layer"})["allocated"] < 1 << 20
+
+
+def test_a_base_must_be_immutable_there_and_no_larger(client, sources):
+    copy = {"repository": "slow", "image": "raw", "targetRepository": "fast", "targetImage": "layer"}
+    assert client.error("image.copy", {**copy, "base": "none"}).name == "ImageNotFound"
+    client.call("image.create", {"repository": "fast", "image": "base", "size": SIZE * 2})
+    assert client.error("image.copy", {**copy, "base": "base"}).name == "WrongState"
+    client.call("image.update", {"repository": "fast", "image": "base", "immutable": True})
+    assert client.error("image.copy", {**copy, "base": "base"}).data["param"] == "base"
+    assert client.error("image.copy", {**copy, "base": "base", "format": "raw"}).data["param"] == "format"
+    assert [i["image"] for i in client.call("image.list", {"repository": "fast"})["images"]] == ["base"]
+
+
+def test_a_copy_that_verify_finds_different_is_copied_again_by_resume(agent, client, sources):
+    client.call("image.copy", {"repository": "slow", "image": "raw", "targetRepository": "fast", "verify": True,
+                               "bytesPerSecond": 1 << 20}, id="c")
+    client.call("event.subscribe", {"topics": ["task.progress"], "subject": "c"})
+    client.event(lambda event: event["params"]["data"]["progress"]["done"] > 65536)
+    path = data_path(agent.folder / "fast", "raw")
+    with open(path, "r+b") as file:
+        file.write(b"bad cable")
+    client.call("task.throttle", {"task": "c", "bytesPerSecond": 0})
+    ended = client.call("task.wait", {"task": "c"})
+    assert ended["status"] == "failed" and ended["error"]["data"]["name"] == "VerifyFailed", ended
+    assert ended["error"]["data"]["offset"] == 0
+    status = client.call("image.status", {"repository": "fast", "image": "raw"})
+    assert status["state"] == "broken" and status["copy"]["done"] == 0
+    client.call("image.resume", {"repository": "fast", "image": "raw"}, id="r")
+    client.call("task.throttle", {"task": "r", "bytesPerSecond": 0})
+    assert client.call("task.wait", {"task": "r"})["status"] == "done"
+    assert same(path, sources)
+
+
+def test_a_resume_that_is_fenced_off_does_nothing(client, sources):
+    client.call("image.copy", {"repository": "slow", "image": "raw", "targetRepository": "fast",
+                               "bytesPerSecond": 65536}, id="part")
+    client.call("task.abort", {"task": "part"})
+    client.call("task.wait", {"task": "part"})
+    assert client.error("image.resume", {"repository": "fast", "image": "raw", "ifGeneration": 7}).name == "Conflict"
+    client.call("image.resume", {"repository": "fast", "image": "raw", "ifGeneration": 0}, id="rest")
+    client.call("task.throttle", {"task": "rest", "bytesPerSecond": 0})
+    assert client.call("task.wait", {"task": "rest"})["status"] == "done"
+
+
+def test_a_copy_of_an_immutable_image_is_immutable(client, sources):
+    client.call("image.update", {"repository": "slow", "image": "raw", "immutable": True})
+    client.run("image.copy", {"repository": "slow", "image": "raw", "targetRepository": "fast"})
+    assert client.call("image.status", {"repository": "fast", "image": "raw"})["mutable"] is False
+
+
+def test_a_damaged_qcow2_source_is_an_error_in_qemus_words(agent, client, sources):
+    with open(data_path(agent.folder / "slow", "qcow2"), "r+b") as file:
+        file.write(b"not a qcow2 any more")
+    ended = client.run("image.copy", {"repository": "slow", "image": "qcow2", "targetRepository": "fast"})
+    assert ended["status"] == "failed" and "not in qcow2 format" in ended["error"]["message"], ended
+    assert client.call("image.status", {"repository": "fast", "image": "qcow2"})["state"] == "broken"
+
+
+@pytest.mark.parametrize("form", ["raw", "qcow2"])
+def test_a_throttled_copy_can_be_aborted(client, sources, form):
+    client.call("image.copy", {"repository": "slow", "image": form, "targetRepository": "fast", "bytesPerSecond": 1}, id="c")
+    client.call("task.abort", {"task": "c"})
+    assert client.call("task.wait", {"task": "c"})["status"] == "aborted"
+
+
 @pytest.mark.parametrize("source", ["raw", "qcow2"])
 @pytest.mark.parametrize("target", ["raw", "qcow2"])
 def test_an_export_appears_whole_and_replaces_nothing(client, sources, tmp_path, source, target):

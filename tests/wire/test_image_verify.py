@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from rig.images import data_path, qcow2, random_raw
+from rig.images import data_path, qcow2, random_raw, written_to
 
 MIB = 1 << 20
 
@@ -57,24 +57,88 @@ def test_a_sound_image_is_verified(client, raw, image):
     assert ended["status"] == "done" and "equal" in str(ended["steps"])
 
 
+def rot(path, place=3 * MIB + 17):
+    """Flips a bit as a disk would: no clock tells of it."""
+    times = os.stat(path)
+    with open(path, "r+b") as file:
+        file.seek(place)
+        byte = file.read(1)[0]
+        file.seek(place)
+        file.write(bytes([byte ^ 1]))
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def verdict(client, image, repository="fast"):
+    """The name of the error that a verification ends with, or None."""
+    ended = client.run("image.verify", {"repository": repository, "image": image})
+    return ended["error"]["data"]["name"] if ended["status"] == "failed" else None
+
+
 def test_bit_rot_is_found_and_the_image_is_broken_until_it_is_sound_again(agent, client, raw):
     client.run("image.checksum", {"repository": "fast", "image": "web1"})
     path = data_path(agent.folder / "fast", "web1")
-    with open(path, "r+b") as file:
-        file.seek(3 * MIB + 17)
-        before = file.read(1)
-        file.seek(3 * MIB + 17)
-        file.write(bytes([before[0] ^ 1]))
-    ended = client.run("image.verify", {"repository": "fast", "image": "web1"})
-    assert ended["status"] == "failed" and ended["error"]["data"]["name"] == "VerifyFailed"
+    rot(path)
+    client.call("event.subscribe", {"topics": ["image.changed"], "subject": "fast/web1"})
+    assert verdict(client, "web1") == "VerifyFailed"
+    assert client.event()["params"]["data"]["state"] == "broken"
     status = client.call("image.status", {"repository": "fast", "image": "web1"})
-    assert status["state"] == "broken" and "checksum" in status["reason"]
+    assert status["state"] == "broken" and "checksum" in status["reason"] and status["generation"] == 3
     assert client.error("image.copy", {"repository": "fast", "image": "web1", "targetRepository": "slow"}).name == "ImageBroken"
-    with open(path, "r+b") as file:
-        file.seek(3 * MIB + 17)
-        file.write(before)
-    assert client.run("image.verify", {"repository": "fast", "image": "web1"})["status"] == "done"
+    assert client.error("image.checksum", {"repository": "fast", "image": "web1"}).name == "ImageBroken"
+    rot(path)
+    assert verdict(client, "web1") is None
     assert client.call("image.status", {"repository": "fast", "image": "web1"})["state"] == "optimized"
+
+
+def test_bit_rot_of_a_copy_is_found_by_the_checksum_that_it_took_along(agent, client, raw):
+    client.run("image.checksum", {"repository": "fast", "image": "web1"})
+    client.run("image.copy", {"repository": "fast", "image": "web1", "targetRepository": "slow"})
+    rot(data_path(agent.folder / "slow", "web1"))
+    assert verdict(client, "web1", "slow") == "VerifyFailed" and verdict(client, "web1") is None
+
+
+def test_a_mutable_image_that_was_written_to_is_not_called_damaged(agent, client, raw):
+    client.run("image.checksum", {"repository": "fast", "image": "web1"})
+    with open(data_path(agent.folder / "fast", "web1"), "r+b") as file:
+        file.write(b"a guest ran")
+    assert verdict(client, "web1") == "Conflict"
+    assert client.call("image.status", {"repository": "fast", "image": "web1"})["state"] == "optimized"
+    client.run("image.checksum", {"repository": "fast", "image": "web1"})
+    assert verdict(client, "web1") is None
+
+
+def test_an_immutable_image_that_was_written_to_is_damaged(agent, client, raw):
+    client.run("image.checksum", {"repository": "fast", "image": "web1"})
+    client.call("image.update", {"repository": "fast", "image": "web1", "immutable": True})
+    with open(data_path(agent.folder / "fast", "web1"), "r+b") as file:
+        file.write(b"nobody should")
+    assert verdict(client, "web1") == "VerifyFailed"
+
+
+def test_an_image_that_a_guest_writes_to_is_in_use_and_not_damaged(agent, client, raw):
+    with written_to(data_path(agent.folder / "fast", "web2")):
+        assert verdict(client, "web2") == "ImageInUse"
+        ended = client.run("image.checksum", {"repository": "fast", "image": "web2"})
+        assert ended["error"]["data"]["name"] == "ImageInUse", ended
+    assert client.call("image.status", {"repository": "fast", "image": "web2"})["state"] == "optimized"
+    assert verdict(client, "web2") is None
+
+
+def test_many_checksums_at_once_all_come_to_an_end(client, raw):
+    ids = [client.request("image.checksum", {"repository": "fast", "image": "web1"}, id=f"c{i}") for i in range(5)]
+    for id in ids:
+        client.wait(id)
+    ended = [client.call("task.wait", {"task": id}) for id in ids]
+    names = {e["error"]["data"]["name"] if e["error"] else None for e in ended}
+    assert None in names and names <= {None, "Conflict", "ImageInUse"}, ended
+    recorded = client.call("image.status", {"repository": "fast", "image": "web1"})
+    assert recorded["generation"] == 1 + sum(e["status"] == "done" for e in ended)
+
+
+def test_data_that_was_cut_is_damage(agent, client, raw):
+    os.truncate(data_path(agent.folder / "fast", "web1"), 2 * MIB)
+    assert verdict(client, "web1") == "VerifyFailed"
+    assert client.error("image.verify", {"repository": "fast", "image": "nobody"}).name == "ImageNotFound"
 
 
 def test_a_damaged_qcow2_is_found_by_its_structure(agent, client, raw):
