@@ -16,6 +16,7 @@
 #include "events/ring.h"
 
 #define PROGRESS_INTERVAL_NS (500 * NS_PER_MS)
+#define RATE_LIFTED UINT64_MAX /* somebody has said that there is none; 0: nobody has said one */
 
 static void set_message(struct task *task, const char *format, va_list arguments) _printf_(2, 0);
 
@@ -126,20 +127,30 @@ call_abort_flag(const struct call *call)
 uint64_t
 call_rate(const struct call *call)
 {
-    return atomic_load_explicit(&task_of(call)->rate, memory_order_relaxed);
+    uint64_t rate = atomic_load_explicit(&task_of(call)->rate, memory_order_relaxed);
+
+    return rate == RATE_LIFTED ? 0 : rate;
 }
 
 void
-call_set_rate(struct call *call, uint64_t bytes_per_second)
+call_begin_rate(struct call *call, uint64_t bytes_per_second)
 {
-    atomic_store_explicit(&task_of(call)->rate, bytes_per_second, memory_order_relaxed);
+    uint64_t unsaid = 0;
+
+    (void)atomic_compare_exchange_strong(&task_of(call)->rate, &unsaid, bytes_per_second);
 }
 
 void
-call_set_lane(struct call *call, struct lane *lane)
+call_throttle(struct call *call, uint64_t bytes_per_second)
+{
+    atomic_store(&task_of(call)->rate, bytes_per_second ? bytes_per_second : RATE_LIFTED);
+}
+
+void
+call_set_lane(struct call *call, enum pool pool, struct lane *lane)
 {
     LOOP_ONLY();
-    task_of(call)->lane = lane;
+    task_of(call)->lanes[pool] = lane;
 }
 
 const char *

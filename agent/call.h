@@ -16,9 +16,9 @@
 
 #include "agent/base/error.h"
 #include "agent/base/json-writer.h"
+#include "agent/worker.h"
 
 struct agent;
-struct lane;
 struct verb;
 
 /* Made by the functions below only. */
@@ -64,13 +64,16 @@ const atomic_bool *call_abort_flag(const struct call *call);
 void call_progress(struct call *call, uint64_t done, uint64_t total, const char *unit);
 /* The bound in bytes a second (0: none) that task.throttle may change at any time. */
 uint64_t call_rate(const struct call *call);
-void call_set_rate(struct call *call, uint64_t bytes_per_second);
+/* The bound to begin with; without effect where task.throttle has come before.  Any thread. */
+void call_begin_rate(struct call *call, uint64_t bytes_per_second);
+/* What task.throttle does: it stands, whatever the verb begins with. */
+void call_throttle(struct call *call, uint64_t bytes_per_second);
 
 /* Publishes an event, in order with the task's own; 'data' is one JSON value.  Any thread. */
 void call_event(struct call *call, const char *topic, const char *subject, const struct text *data);
 
-/* Steps that follow on worker pools run in 'lane' (loop steps only; the lane outlives the task). */
-void call_set_lane(struct call *call, struct lane *lane);
+/* Steps of 'pool' that follow run in 'lane' (loop steps only; the lane outlives the task). */
+void call_set_lane(struct call *call, enum pool pool, struct lane *lane);
 /* The task's id as the status shows it; the caller's name and role.  Borrowed. */
 const char *call_task(const struct call *call);
 const char *call_caller(const struct call *call);

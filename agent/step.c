@@ -264,9 +264,8 @@ submit(struct task *task, const struct step *step)
     task_keep(task);
     task->job = (struct job){ .run = run_on_worker,
                               .finished = back_on_loop,
-                              .lane = task->lane && step->pool == POOL_REPOSITORY
-                                          ? task->lane
-                                          : &table->lanes[step->pool],
+                              .lane = task->lanes[step->pool] ? task->lanes[step->pool]
+                                                              : &table->lanes[step->pool],
                               .pool = step->pool };
     if (workers_submit(task->call.agent->workers, &task->job, &error)) {
         task->held = TASK_QUEUED;

@@ -54,7 +54,8 @@ struct task {
 
     /* Shared while a step runs. */
     atomic_bool aborted;
-    _Atomic uint64_t progress_done, progress_total, rate;
+    _Atomic uint64_t progress_done, progress_total;
+    _Atomic uint64_t rate;             /* agent/call.c's */
     const char *_Atomic progress_unit; /* static text; NULL: no progress yet */
     int64_t progress_posted_ns;        /* the step's thread only */
 
@@ -62,7 +63,7 @@ struct task {
     uint64_t seen_done; /* for the rate of progress */
     int64_t seen_ns;
     double per_second;
-    struct lane *lane;
+    struct lane *lanes[POOL_COUNT]; /* NULL: the table's own */
     struct job job;
     enum { TASK_IDLE, TASK_QUEUED, TASK_WAITING, TASK_RETRYING } held;
     struct timer timer;

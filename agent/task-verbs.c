@@ -165,7 +165,7 @@ throttle_task(struct call *call)
 
     if (!require_active(call, &task, &error))
         return call_fail(call, TAKE(error));
-    call_set_rate(&task->call, args->bytes_per_second);
+    call_throttle(&task->call, args->bytes_per_second);
     task_view_of(task, &view);
     task_view_write(call->agent, &view, call_result(call));
     return call_complete(call, NULL);

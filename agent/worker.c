@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Lanes are the loop's: it decides what may start.  A pool's queue holds only jobs that may run at
- * once, and is all that the mutex here guards.
+ * Lanes are the loop's: it decides what may start.  A pool's queue holds only jobs that a thread is
+ * there for, and is all that the mutex here guards.
+ *
+ * A pool runs 'limit' jobs at once.  What does not fit waits in its lane, and the lane in the pool's
+ * list, whose lanes take turns.  The only job of a lane never waits, so that however many lanes are
+ * stuck, the others go on: a pool has at most 'limit' threads and one for each lane.
  */
 #include <config.h>
 
@@ -20,13 +24,15 @@
 
 struct pool_threads {
     struct workers *workers;
-    pthread_mutex_t mutex; /* of the six below */
+    pthread_mutex_t mutex; /* of the five below */
     pthread_cond_t work;
     struct job *first, *last; /* may run: taken by the next idle thread */
     unsigned idle, queued;
     bool ending;
-    unsigned count, limit; /* threads there are, and may be; loop only */
-    pthread_t *threads;    /* loop only */
+    unsigned limit, running;               /* jobs at once, and now; loop only, as all below */
+    struct lane *first_ready, *last_ready; /* have a job that waits, and room for it */
+    unsigned count;                        /* threads there are */
+    pthread_t *threads;                    /* owned */
 };
 
 struct workers {
@@ -34,10 +40,23 @@ struct workers {
     struct pool_threads pools[POOL_COUNT];
 };
 
+static bool start_thread(struct pool_threads *pool, struct error **err) _must_check_;
+
 /* Gives the pool a job that may run at once. */
-static void
-hand_over(struct pool_threads *pool, struct job *job)
+static bool
+hand_over(struct pool_threads *pool, struct job *job, struct error **err)
 {
+    bool start;
+
+    pthread_mutex_lock(&pool->mutex);
+    /* An idle thread that was woken still counts as idle, so what is queued counts against it. */
+    start = pool->idle <= pool->queued;
+    pthread_mutex_unlock(&pool->mutex);
+    if (start && !start_thread(pool, err))
+        return false;
+    job->lane->running++;
+    job->lane->moved_ns = clock_monotonic_ns();
+    pool->running++;
     pthread_mutex_lock(&pool->mutex);
     if (pool->last)
         pool->last->next = job;
@@ -47,32 +66,101 @@ hand_over(struct pool_threads *pool, struct job *job)
     pool->queued++;
     pthread_cond_signal(&pool->work);
     pthread_mutex_unlock(&pool->mutex);
+    return true;
+}
+
+/* ---- lanes that wait ---- */
+
+static unsigned
+lane_limit(const struct pool_threads *pool, const struct lane *lane)
+{
+    return lane->limit ? lane->limit : pool->limit;
+}
+
+static bool
+may_start(const struct pool_threads *pool, const struct lane *lane)
+{
+    return lane->running == 0 ||
+           (pool->running < pool->limit && lane->running < lane_limit(pool, lane));
+}
+
+/* Puts it at the end of the list if it belongs there. */
+static void
+enter_list(struct pool_threads *pool, struct lane *lane)
+{
+    if (lane->ready || !lane->first || lane->running >= lane_limit(pool, lane))
+        return;
+    lane->ready = true;
+    lane->next_ready = NULL;
+    if (pool->last_ready)
+        pool->last_ready->next_ready = lane;
+    else
+        pool->first_ready = lane;
+    pool->last_ready = lane;
+}
+
+static void
+leave_list(struct pool_threads *pool, struct lane *lane)
+{
+    struct lane **place = &pool->first_ready, *before = NULL;
+
+    if (!lane->ready)
+        return;
+    for (; *place != lane; place = &before->next_ready)
+        before = *place;
+    *place = lane->next_ready;
+    if (pool->last_ready == lane)
+        pool->last_ready = before;
+    lane->ready = false;
+}
+
+static struct job *
+take_waiting(struct lane *lane)
+{
+    struct job *job = lane->first;
+
+    lane->first = job->next;
+    if (!lane->first)
+        lane->last = NULL;
+    lane->waiting--;
+    job->next = NULL;
+    return job;
+}
+
+static void
+start_waiting(struct pool_threads *pool, struct lane *lane)
+{
+    _cleanup_(error_freep) struct error *error = NULL;
+
+    leave_list(pool, lane);
+    /* The pool has a thread at least: it runs this when it is through with the others. */
+    if (!hand_over(pool, take_waiting(lane), &error))
+        assert(!"a pool that has run jobs has threads");
+    enter_list(pool, lane);
 }
 
 static void
 job_came_back(struct message *message)
 {
     struct job *job = CONTAINER_OF(message, struct job, message);
+    struct pool_threads *pool = &job->workers->pools[job->pool];
     struct lane *lane = job->lane;
-    struct workers *workers = job->workers;
-    struct job *next;
 
     LOOP_ONLY();
-    assert(lane->running > 0);
+    assert(lane->running > 0 && pool->running > 0);
     lane->running--;
+    pool->running--;
     lane->moved_ns = clock_monotonic_ns();
-    next = lane->first;
-    if (next) {
-        lane->first = next->next;
-        if (!lane->first)
-            lane->last = NULL;
-        lane->waiting--;
-        lane->running++;
-        next->next = NULL;
-        hand_over(&workers->pools[next->pool], next);
-    }
+    if (lane->first && lane->running == 0)
+        start_waiting(pool, lane);
+    else
+        enter_list(pool, lane);
+    while (pool->first_ready && may_start(pool, pool->first_ready))
+        start_waiting(pool, pool->first_ready);
     job->finished(job); /* may free the job */
 }
+
+/* ---- threads ---- */
 
 static void *
 work(void *argument)
@@ -119,7 +207,6 @@ workers_new(struct loop *loop, unsigned threads, unsigned copy_threads)
         struct pool_threads *pool = &workers->pools[i];
 
         pool->workers = workers;
-        pool->threads = xalloc((pool->limit ? pool->limit : 1) * sizeof(pool->threads[0]));
         (void)pthread_mutex_init(&pool->mutex, NULL);
         (void)pthread_cond_init(&pool->work, NULL);
     }
@@ -156,6 +243,7 @@ start_thread(struct pool_threads *pool, struct error **err)
     pthread_attr_t attributes;
     int status;
 
+    pool->threads = xrealloc(pool->threads, (pool->count + 1) * sizeof(pool->threads[0]));
     (void)sigfillset(&all);
     (void)pthread_attr_init(&attributes);
     /* Steps keep their buffers on the heap; a fixed, small stack keeps many threads cheap. */
@@ -197,49 +285,41 @@ workers_submit(struct workers *workers, struct job *job, struct error **err)
 {
     struct pool_threads *pool = &workers->pools[job->pool];
     struct lane *lane = job->lane;
-    bool start;
 
     LOOP_ONLY();
     assert(job->pool > POOL_LOOP && job->pool < POOL_COUNT && lane);
     job->workers = workers;
     job->next = NULL;
-    if (lane->running >= (lane->limit ? lane->limit : pool->limit)) {
-        if (!lane_has_room(lane, err))
-            return false;
-        if (lane->last)
-            lane->last->next = job;
-        else
-            lane->first = job;
-        lane->last = job;
-        lane->waiting++;
-        return true;
-    }
-    pthread_mutex_lock(&pool->mutex);
-    /* An idle thread that was woken still counts as idle, so what is queued counts against it. */
-    start = pool->idle <= pool->queued && pool->count < pool->limit;
-    pthread_mutex_unlock(&pool->mutex);
-    if (start && !start_thread(pool, err))
+    if (!lane->first && may_start(pool, lane))
+        return hand_over(pool, job, err);
+    if (!lane_has_room(lane, err))
         return false;
-    lane->running++;
-    lane->moved_ns = clock_monotonic_ns();
-    hand_over(pool, job);
+    if (lane->last)
+        lane->last->next = job;
+    else
+        lane->first = job;
+    lane->last = job;
+    lane->waiting++;
+    enter_list(pool, lane);
     return true;
 }
 
 bool
 workers_cancel(struct workers *workers, struct job *job)
 {
-    struct job **place = &job->lane->first, *before = NULL;
+    struct lane *lane = job->lane;
+    struct job **place = &lane->first, *before = NULL;
 
     LOOP_ONLY();
-    (void)workers;
     for (; *place; before = *place, place = &(*place)->next)
         if (*place == job) {
             *place = job->next;
-            if (job->lane->last == job)
-                job->lane->last = before;
-            job->lane->waiting--;
+            if (lane->last == job)
+                lane->last = before;
+            lane->waiting--;
             job->next = NULL;
+            if (!lane->first)
+                leave_list(&workers->pools[job->pool], lane);
             return true;
         }
     return false;

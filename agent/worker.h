@@ -3,8 +3,10 @@
  * Worker threads for what blocks, bounded per backend.
  *
  * A job runs on a thread of its pool and comes back to the loop.  A lane is a bound: a repository,
- * a backend.  A stuck lane holds at most 'limit' threads; its further jobs queue, at most
+ * a backend.  A stuck lane holds at most 'limit' threads; its further jobs wait, at most
  * 'queue_limit' of them, and none while the lane has been stuck for 'stuck_ms': then Busy, not silence.
+ * A lane that holds no thread always gets one, whatever the others hold.  All jobs of a lane are of
+ * one pool.
  */
 #ifndef AGENT_WORKER_H
 #define AGENT_WORKER_H
@@ -16,8 +18,9 @@
 
 enum pool {
     POOL_LOOP,       /* no thread: runs on the loop at once; must not block */
-    POOL_REPOSITORY, /* short blocking steps on files; --workers threads, shared by all lanes */
-    POOL_COPY,       /* long ones: copies, checksums; threads of their own */
+    POOL_REPOSITORY, /* short blocking steps on files; --workers threads, shared by all lanes, and
+                        one more for a lane that finds them all held */
+    POOL_COPY,       /* long ones: copies, checksums; threads of their own, likewise */
     POOL_COUNT
 };
 
@@ -29,7 +32,9 @@ struct lane {
     unsigned stuck_ms;    /* no job came back for so long with all threads taken; 0: 10,000 */
     unsigned running, waiting;
     struct job *first, *last; /* waiting, oldest first */
-    int64_t moved_ns;         /* when a job last started or came back; monotonic */
+    bool ready;               /* private, as the next: in its pool's list */
+    struct lane *next_ready;
+    int64_t moved_ns; /* when a job last started or came back; monotonic */
 };
 
 struct job {

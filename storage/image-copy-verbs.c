@@ -52,8 +52,8 @@ copy_find(struct call *call)
                     "must be another id than the source's in the same repository");
         return call_fail(call, TAKE(error));
     }
-    call_set_lane(call, &transfer->target_repository->lane);
-    call_set_rate(call, args->bytes_per_second);
+    image_set_lanes(call, transfer->target_repository);
+    call_begin_rate(call, args->bytes_per_second);
     return call_complete(call, NULL);
 }
 
@@ -186,8 +186,8 @@ import_find(struct call *call)
     }
     if (!repository_find(call->context, args->repository, &transfer->target_repository, &error))
         return call_fail(call, TAKE(error));
-    call_set_lane(call, &transfer->target_repository->lane);
-    call_set_rate(call, args->bytes_per_second);
+    image_set_lanes(call, transfer->target_repository);
+    call_begin_rate(call, args->bytes_per_second);
     return call_complete(call, NULL);
 }
 
@@ -250,7 +250,7 @@ resume_find(struct call *call)
 
     if (!repository_find(call->context, args->repository, &transfer->target_repository, &error))
         return call_fail(call, TAKE(error));
-    call_set_lane(call, &transfer->target_repository->lane);
+    image_set_lanes(call, transfer->target_repository);
     return call_complete(call, NULL);
 }
 
@@ -302,7 +302,7 @@ resume_lock(struct call *call)
     if (!resume_open_target(call, &error))
         return call_fail(call, TAKE(error));
     transfer->resumed = true;
-    call_set_rate(call, transfer->record.bytes_per_second);
+    call_begin_rate(call, transfer->record.bytes_per_second);
     return call_complete(call, "%" PRIu64 " of %" PRIu64 " bytes are there", transfer->record.done,
                          transfer->record.total);
 }

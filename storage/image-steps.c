@@ -38,8 +38,15 @@ image_find_repository(struct call *call)
 
     if (!repository_find(call->context, args->repository, &state->repository, &error))
         return call_fail(call, TAKE(error));
-    call_set_lane(call, &state->repository->lane);
+    image_set_lanes(call, state->repository);
     return call_complete(call, NULL);
+}
+
+void
+image_set_lanes(struct call *call, struct repository *repository)
+{
+    call_set_lane(call, POOL_REPOSITORY, &repository->lane);
+    call_set_lane(call, POOL_COPY, &repository->copies);
 }
 
 void

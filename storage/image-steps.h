@@ -25,8 +25,10 @@ struct image_args {
 extern const struct shape image_status_shape;
 extern const struct shape image_reference_shape;
 
-/* POOL_LOOP: finds args->repository and sets the lane. */
+/* POOL_LOOP: finds args->repository and sets the lanes. */
 enum outcome image_find_repository(struct call *call);
+/* POOL_LOOP: what follows counts as work on that repository. */
+void image_set_lanes(struct call *call, struct repository *repository);
 /* Gives back what the state holds: for .state_done, on a worker. */
 void image_state_done(struct call *call);
 /* For .object. */

@@ -125,7 +125,7 @@ connect_enter(struct call *call)
     state->reserved = false;
     repository_table_write(call->context, &state->remembered);
     repository_write_status(opened, &opened->look, call_result(call));
-    call_set_lane(call, &((struct storage *)call->context)->remember_lane);
+    call_set_lane(call, POOL_REPOSITORY, &((struct storage *)call->context)->remember_lane);
     return call_complete(call, NULL);
 }
 
@@ -215,7 +215,7 @@ disconnect_leave(struct call *call)
     repository_publish(repository, "repository.disconnected");
     repository_table_remove(storage, repository);
     repository_table_write(storage, &state->remembered);
-    call_set_lane(call, &storage->remember_lane);
+    call_set_lane(call, POOL_REPOSITORY, &storage->remember_lane);
     writer = call_result(call);
     writer_object(writer);
     writer_end_object(writer);
@@ -280,7 +280,7 @@ status_find(struct call *call)
     }
     state->repository = repository_ref(repository);
     state->look = repository->look;
-    call_set_lane(call, &repository->lane);
+    call_set_lane(call, POOL_REPOSITORY, &repository->lane);
     return call_complete(call, NULL);
 }
 

@@ -43,14 +43,15 @@ repository_free(struct repository *repository)
     free(repository);
 }
 
-/* The job that gave back the last reference may still be counted in the lane: its own message comes
+/* The job that gave back the last reference may still be counted in its lane: its own message comes
    behind this one. */
 static void
 free_when_idle(struct message *message)
 {
     struct repository *repository = CONTAINER_OF(message, struct repository, freed);
 
-    if (repository->lane.running > 0 || repository->lane.waiting > 0)
+    if (repository->lane.running > 0 || repository->lane.waiting > 0 ||
+        repository->copies.running > 0 || repository->copies.waiting > 0)
         loop_post(repository->storage->agent->loop, message);
     else
         repository_free(repository);
@@ -61,7 +62,7 @@ repository_unref(struct repository *repository)
 {
     if (!repository || atomic_fetch_sub(&repository->references, 1) > 1)
         return;
-    if (!repository->storage) { /* never entered into the table, so no job has run in its lane */
+    if (!repository->storage) { /* never entered into the table, so no job has run in its lanes */
         repository_free(repository);
         return;
     }
@@ -80,7 +81,9 @@ repository_placeholder(const char *name, const char *path)
     repository->directory_fd = repository->images_fd = -1;
     atomic_init(&repository->references, 1);
     repository->health = "connecting";
-    repository->lane.name = repository->name;
+    repository->lane.name = repository->copies.name = repository->name;
+    /* Copies wait their turn as long as it takes: a busy copy is no stuck one. */
+    repository->copies.stuck_ms = UINT32_MAX;
     return repository;
 }
 

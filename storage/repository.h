@@ -39,6 +39,7 @@ struct repository {
     struct message freed;            /* private */
     struct storage *storage;         /* loop only, as all below */
     struct lane lane;                /* bounds the workers that this repository may hold */
+    struct lane copies;              /* likewise of the copy threads */
     const char *health;              /* "connecting", "ok", "unavailable"; static text */
     char *reason;                    /* why not ok, owned, or NULL */
     struct repository_look look;     /* the last one */

@@ -102,6 +102,37 @@ two_lanes_run_beside_each_other(void **state)
     wait_for(&holder);
 }
 
+/* More stuck lanes than the pool has threads; each wants two. */
+static void
+however_many_lanes_are_stuck_another_goes_on(void **state)
+{
+    struct lane stuck[6], well = { .name = "well", .limit = 2 };
+    struct counted holders[2 * ARRAY_COUNT(stuck)], others[2];
+    _Atomic bool gate = false;
+    struct error *error = NULL;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_COUNT(holders); i++) {
+        stuck[i / 2] = i % 2 ? stuck[i / 2] : (struct lane){ .name = "stuck", .limit = 2 };
+        prepare(&holders[i], &stuck[i / 2], &gate);
+        assert_true(workers_submit(fixture.workers, &holders[i].job, &error));
+    }
+    /* Whatever thread comes free goes on to what waits in the queue, and is held as well. */
+    for (unsigned round = 0; round < 2 * ARRAY_COUNT(holders); round++) {
+        for (size_t i = 0; i < ARRAY_COUNT(others); i++) {
+            prepare(&others[i], &well, NULL);
+            assert_true(workers_submit(fixture.workers, &others[i].job, &error));
+        }
+        for (size_t i = 0; i < ARRAY_COUNT(others); i++)
+            wait_for(&others[i]);
+    }
+    for (size_t i = 0; i < ARRAY_COUNT(holders); i++)
+        assert_false(holders[i].came_back);
+    atomic_store(&gate, true);
+    for (size_t i = 0; i < ARRAY_COUNT(holders); i++)
+        wait_for(&holders[i]);
+}
+
 static void
 a_full_lane_answers_busy_with_when_to_come_back(void **state)
 {
@@ -171,6 +202,8 @@ main(void)
         cmocka_unit_test_setup_teardown(a_lane_never_holds_more_threads_than_its_limit, open_all,
                                         close_all),
         cmocka_unit_test_setup_teardown(two_lanes_run_beside_each_other, open_all, close_all),
+        cmocka_unit_test_setup_teardown(however_many_lanes_are_stuck_another_goes_on, open_all,
+                                        close_all),
         cmocka_unit_test_setup_teardown(a_full_lane_answers_busy_with_when_to_come_back, open_all,
                                         close_all),
         cmocka_unit_test_setup_teardown(a_stuck_lane_answers_busy_at_once, open_all, close_all),
