@@ -74,6 +74,26 @@ check_abort(const struct run *run, struct error **err)
                      (unsigned long long)run->offset);
 }
 
+static bool
+checkpoint(struct run *run, struct error **err)
+{
+    const struct copy *copy = run->copy;
+
+    if (!endpoint_flush(copy->target, err) || !copy->checkpoint(copy->context, run->offset, err))
+        return false;
+    run->recorded = run->offset;
+    run->recorded_ns = clock_monotonic_ns();
+    return true;
+}
+
+/* Whoever waits long records it too: that is how others tell a slow copy from one that hangs. */
+static bool
+keep_alive(struct run *run, struct error **err)
+{
+    return !run->copy->checkpoint || clock_monotonic_ns() - run->recorded_ns < CHECKPOINT_NS ||
+           checkpoint(run, err);
+}
+
 /* Waits until 'size' bytes may be copied.  Zeros that are not moved cost nothing. */
 static bool
 throttle(struct run *run, size_t size, struct error **err)
@@ -99,6 +119,8 @@ throttle(struct run *run, size_t size, struct error **err)
         }
         need = (int64_t)(((double)size - run->tokens) / (double)rate * NS_PER_S);
         (void)nanosleep(&(struct timespec){ 0, need < NAP_NS ? need : NAP_NS }, NULL);
+        if (!keep_alive(run, err))
+            return false;
     }
 }
 
@@ -166,18 +188,6 @@ put_chunk(const struct run *run, size_t size, struct error **err)
         if (!put(run, content, begin, end - begin, err))
             return false;
     }
-    return true;
-}
-
-static bool
-checkpoint(struct run *run, struct error **err)
-{
-    const struct copy *copy = run->copy;
-
-    if (!endpoint_flush(copy->target, err) || !copy->checkpoint(copy->context, run->offset, err))
-        return false;
-    run->recorded = run->offset;
-    run->recorded_ns = clock_monotonic_ns();
     return true;
 }
 

@@ -177,7 +177,7 @@ struct run {
     unsigned checkpoints;
     unsigned looks, abort_at; /* abort at that look; 0: never */
     unsigned slow_looks;      /* so many times the rate is a byte a second, then none */
-    bool fail_checkpoint, told_end;
+    bool fail_checkpoint, told_end, abort_when_recorded;
 };
 
 static bool
@@ -211,7 +211,7 @@ on_aborted(void *context)
 {
     struct run *run = context;
 
-    return ++run->looks == run->abort_at;
+    return ++run->looks == run->abort_at || (run->abort_when_recorded && run->checkpoints > 0);
 }
 
 static uint64_t
@@ -445,6 +445,22 @@ an_abort_is_seen_while_a_byte_a_second_is_allowed(void **state)
 }
 
 static void
+a_copy_that_waits_for_its_rate_shows_that_it_lives(void **state)
+{
+    struct run run;
+
+    (void)state;
+    run_begin(&run, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+              "........................................", SIZE);
+    run.slow_looks = 1000000;
+    run.abort_when_recorded = true;
+    run.abort_at = 10000; /* of looks 20 ms apart: then it has failed */
+    run_fails(&run, ERROR_TASK_ABORTED);
+    assert_string_equal(run.log.bytes, "flush\ncheckpoint 0\n");
+    run_end(&run);
+}
+
+static void
 a_rate_that_is_lifted_lets_it_go_on(void **state)
 {
     struct run run;
@@ -547,6 +563,7 @@ main(void)
         cmocka_unit_test(a_long_hole_that_must_be_zeroed_is_recorded_on_the_way),
         cmocka_unit_test(an_abort_ends_it_at_once_and_records_no_more),
         cmocka_unit_test(an_abort_is_seen_while_a_byte_a_second_is_allowed),
+        cmocka_unit_test(a_copy_that_waits_for_its_rate_shows_that_it_lives),
         cmocka_unit_test(a_rate_that_is_lifted_lets_it_go_on),
         cmocka_unit_test(a_full_target_ends_it_as_no_space),
         cmocka_unit_test(a_checkpoint_that_cannot_be_written_ends_it),
