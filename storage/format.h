@@ -66,8 +66,8 @@ struct copy_record {
     char *source_image;   /* owned, or NULL */
     char *source_path;    /* of an import, owned, or NULL */
     enum image_format source_format;
-    char *source_identity;     /* what must be unchanged to continue: generation of an image;
-                                      size, mtime and inode of a file; owned text */
+    char *source_identity;     /* what must be unchanged to continue: size and mtime, of an
+                                  image also its creation, of a file its inode; owned text */
     uint64_t done, total;      /* bytes of the image */
     char host[UUID_TEXT_SIZE]; /* host id of who worked on it last */
     char *task;                /* its task, owned */

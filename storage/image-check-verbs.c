@@ -111,13 +111,13 @@ checksum_read(struct call *call)
 static bool
 compare_checksum(const struct reading *reading, struct error **err)
 {
-    const struct image_record *record = &reading->common.image->record;
+    const struct image *image = reading->common.image;
+    const struct image_record *record = &image->record;
 
     if (!record->checksum || strcmp(record->checksum, reading->checksum) == 0)
         return true;
     /* Somebody writes to a mutable image: that is what it is for, and no damage. */
-    if (record->mutable && record->checksum_of &&
-        strcmp(record->checksum_of, reading->data_time) != 0)
+    if (!image_checksum_is_current(image))
         return error_set(err, ERROR_CONFLICT,
                          "the image was written to after its checksum was taken: take it again "
                          "(image.checksum) if that is as it should be");
@@ -233,10 +233,9 @@ record_checksum(struct call *call, struct error **err)
     if (!reopen_for_change(call, err))
         return false;
     record = &reading->common.image->record;
-    free(record->checksum);
+    image_forget_checksum(reading->common.image);
     record->checksum = xstrdup(reading->checksum);
     record->checksum_ns = clock_wall_ns();
-    free(record->checksum_of);
     record->checksum_of = xstrdup(reading->data_time);
     return write_change(call, err);
 }

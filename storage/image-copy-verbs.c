@@ -71,12 +71,6 @@ copy_lock_source(struct call *call)
     return call_complete(call, "generation %" PRIu64, transfer->source->record.generation);
 }
 
-static char *
-image_identity(const struct image *image)
-{
-    return xprintf("generation %" PRIu64, image->record.generation);
-}
-
 static bool
 copy_lock_base(struct call *call, struct image_record *record, struct error **err)
 {
@@ -115,7 +109,8 @@ copy_make_target(struct call *call, struct error **err)
     memcpy(transfer->record.source_uuid, transfer->source_repository->uuid, UUID_TEXT_SIZE);
     transfer->record.source_image = xstrdup(args->image);
     transfer->record.source_format = source->record.format;
-    transfer->record.source_identity = image_identity(source);
+    if (!transfer_identify_source(transfer, &transfer->record.source_identity, err))
+        return false;
     transfer->record.total = source->record.size;
     transfer->record.bytes_per_second = args->bytes_per_second;
     transfer->record.verify = args->verify;
@@ -200,7 +195,7 @@ import_inspect(struct call *call)
 
     transfer->record.source_path = xstrdup(args->path);
     (void)!image_format_parse(args->source_format, &transfer->record.source_format);
-    if (!transfer_file_identity(args->path, &transfer->record.source_identity, &error)) {
+    if (!transfer_identify_source(transfer, &transfer->record.source_identity, &error)) {
         error->code = ERROR_NOT_FOUND;
         error_data_text(&error, "kind", "file");
         error_data_text(&error, "id", "%s", args->path);
@@ -336,10 +331,9 @@ resume_open_source(struct call *call, struct error **err)
                                IMAGE_LOCK_SHARED, NULL, &transfer->source, err) ||
             !image_require_usable(transfer->source, err))
             return error_wrap(err, "cannot use the source");
-        identity = image_identity(transfer->source);
-    } else if (!transfer_file_identity(transfer->record.source_path, &identity, err)) {
-        return false;
     }
+    if (!transfer_identify_source(transfer, &identity, err))
+        return false;
     if (strcmp(identity, transfer->record.source_identity) != 0)
         return error_set(
             err, ERROR_CONFLICT,
@@ -365,7 +359,7 @@ resume_open(struct call *call)
         args_type, on_crash, "onCrash", .type = PARAM_CHOICE, .choices = crash_choices,            \
         .fallback = "\"leave\"",                                                                   \
         .about =                                                                                   \
-            "After a restart of the agent: leave the copy to image.resume, or resume it by itself.")
+            "After a restart of the agent: leave the copy to image.resume, or resume it by itself; not one that was aborted.")
 
 const struct verb image_copy_verbs[] = {
     {

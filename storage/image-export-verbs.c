@@ -179,7 +179,8 @@ const struct verb image_export_verbs[] = {
         .summary =
             "Write an image's contents to a file of this host; answers when the copy begins.",
         .description =
-            "The file appears under its name when it is whole, and never replaces another.",
+            "The file appears under its name when it is whole, and never replaces another.  Until then it is "
+            "PATH.partial-UUID; one that a killed agent has left may be deleted.",
         .role = ROLE_OPERATOR,
         .kind = VERB_ANSWERS_EARLY,
         .args_size = sizeof(struct export_args),

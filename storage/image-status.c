@@ -111,9 +111,11 @@ write_copy(const struct finding *finding, struct writer *writer)
 }
 
 static void
-write_checksum(const struct image_record *record, struct writer *writer)
+write_checksum(const struct image *image, struct writer *writer)
 {
-    if (!record->checksum) {
+    const struct image_record *record = &image->record;
+
+    if (!image_checksum_is_current(image)) {
         writer_null(writer);
         return;
     }
@@ -161,7 +163,7 @@ write_status(const struct image *image, const struct finding *finding, struct wr
                            finding->has_data ? (uint64_t)finding->data.st_blocks * 512 : 0);
     writer_member_string(writer, "base", record->base);
     writer_key(writer, "checksum");
-    write_checksum(record, writer);
+    write_checksum(image, writer);
     writer_member_time(writer, "created", record->created_ns);
     writer_member_unsigned(writer, "generation", record->generation);
     writer_member_json(writer, "userData", record->user_data ? record->user_data : "{}");

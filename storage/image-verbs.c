@@ -263,6 +263,9 @@ update_image(struct call *call, struct error **err)
     if (args->has_immutable && !args->immutable && !record->mutable &&
         !image_require_no_dependents(state->image, err))
         return error_wrap(err, "cannot make it mutable");
+    /* One of contents that are gone would be taken for theirs from now on. */
+    if (args->has_immutable && args->immutable && !image_checksum_is_current(state->image))
+        image_forget_checksum(state->image);
     if (args->has_immutable)
         record->mutable = !args->immutable;
     if (args->user_data) {

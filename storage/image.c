@@ -190,6 +190,30 @@ image_data_time(const struct image *image, char **ret_time, struct error **err)
 }
 
 bool
+image_checksum_is_current(const struct image *image)
+{
+    const struct image_record *record = &image->record;
+    _cleanup_(error_freep) struct error *ignored =
+        NULL; /* what cannot be looked at is not current */
+    _cleanup_free_ char *time = NULL;
+
+    if (!record->checksum || !record->mutable)
+        return record->checksum != NULL;
+    return record->checksum_of && image_data_time(image, &time, &ignored) &&
+           strcmp(record->checksum_of, time) == 0;
+}
+
+void
+image_forget_checksum(struct image *image)
+{
+    struct image_record *record = &image->record;
+
+    free(TAKE(record->checksum));
+    free(TAKE(record->checksum_of));
+    record->checksum_ns = 0;
+}
+
+bool
 image_require_usable(const struct image *image, struct error **err)
 {
     struct stat status;

@@ -49,6 +49,11 @@ bool image_read_record(struct image *image, struct error **err) _must_check_;
 /* When its data was last written to, as text that is only compared; to be freed.  The lock keeps agents
    away, but a guest that runs on a mutable image shows in this only.  Error: ImageBroken. */
 bool image_data_time(const struct image *image, char **ret_time, struct error **err) _must_check_;
+/* Whether it has a checksum, and that is of what the data is now: of a mutable image's, not of what it
+   was before somebody wrote to it. */
+bool image_checksum_is_current(const struct image *image);
+/* In the record only: image_write_record() makes it last. */
+void image_forget_checksum(struct image *image);
 /* Whether its name still leads to the directory that is open. */
 bool image_is_named(const struct image *image);
 /* Whether its base, if it has one, is in the repository. */

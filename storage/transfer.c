@@ -3,6 +3,7 @@
 
 #include "storage/transfer.h"
 
+#include <inttypes.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -36,11 +37,30 @@ transfer_sign(struct call *call)
     transfer->record.updated_ns = clock_wall_ns();
 }
 
-bool
-transfer_file_identity(const char *path, char **ret_identity, struct error **err)
+/* What is said about the image may change meanwhile, so its generation tells nothing; and a guest
+   that writes to it raises none. */
+static bool
+identify_image(const struct image *image, char **ret_identity, struct error **err)
 {
+    _cleanup_free_ char *time = NULL;
+
+    if (!image_data_time(image, &time, err)) {
+        (*err)->code = ERROR_CONFLICT;
+        return false;
+    }
+    *ret_identity = xprintf("size %" PRIu64 ", %s, made %" PRId64, image->record.size, time,
+                            image->record.created_ns);
+    return true;
+}
+
+bool
+transfer_identify_source(const struct transfer *transfer, char **ret_identity, struct error **err)
+{
+    const char *path = transfer->record.source_path;
     struct stat status;
 
+    if (transfer->source)
+        return identify_image(transfer->source, ret_identity, err);
     if (lstat(path, &status) < 0)
         return error_set(err, ERROR_CONFLICT, "the source '%s' is not there any more", path);
     *ret_identity = xprintf("size %lld, modified %lld.%09ld, inode %llu", (long long)status.st_size,
@@ -176,15 +196,14 @@ run_copy(struct call *call, struct error **err)
     return copy_run(&copy, err);
 }
 
-/* A file has no lock: what was written to it meanwhile shows in its identity only. */
+/* A file has no lock, and a guest does not ask for an image's: what was written meanwhile shows in the
+   identity only. */
 static bool
 check_source_unchanged(const struct transfer *transfer, struct error **err)
 {
     _cleanup_free_ char *identity = NULL;
 
-    if (!transfer->record.source_path)
-        return true;
-    return transfer_file_identity(transfer->record.source_path, &identity, err) &&
+    return transfer_identify_source(transfer, &identity, err) &&
            (strcmp(identity, transfer->record.source_identity) == 0 ||
             error_set(err, ERROR_CONFLICT,
                       "the source has changed while it was copied (%s, now %s): remove the image "
@@ -270,9 +289,8 @@ finish(struct call *call, struct error **err)
     /* A left-over that repository.check reports. */
     _cleanup_(error_freep) struct error *ignored = NULL;
 
-    if (source && source->record.checksum && source->record.size == target->record.size) {
-        free(TAKE(target->record.checksum_of));
-        free(target->record.checksum);
+    if (source && image_checksum_is_current(source) && source->record.size == target->record.size) {
+        image_forget_checksum(target);
         target->record.checksum = xstrdup(source->record.checksum);
         target->record.checksum_ns = source->record.checksum_ns;
         if (!image_data_time(target, &target->record.checksum_of, err))
@@ -302,15 +320,32 @@ transfer_finish(struct call *call)
                          (unsigned long long)transfer->target->record.generation);
 }
 
+/* Who aborts a copy does not want the agent to go on with it when it starts next. */
+static bool
+forget_resumption(struct transfer *transfer, struct error **err)
+{
+    if (!transfer->record.resume_on_crash)
+        return true;
+    transfer->record.resume_on_crash = false;
+    return image_write_copy(transfer->target, &transfer->record, err);
+}
+
 enum outcome
 transfer_tell_failure(struct call *call)
 {
     struct transfer *transfer = call->state;
+    _cleanup_(error_freep) struct error *error = NULL;
 
     if (!transfer->target || transfer->target->hidden)
         return call_complete(call, "nothing was shown of it");
     if (!image_is_named(transfer->target))
         return call_complete(call, "the image is not there any more");
+    if (call_aborted(call) && !forget_resumption(transfer, &error)) {
+        image_settle(call, transfer->target, NULL);
+        return call_complete(call,
+                             "the image stays, incomplete, and is resumed at the next start: %s",
+                             error->message);
+    }
     image_settle(call, transfer->target, NULL);
     return call_complete(call, "the image stays, incomplete, and can be resumed");
 }

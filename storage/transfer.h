@@ -26,9 +26,10 @@ bool transfer_make_target(struct call *call, const char *id, struct image_record
                           bool preallocate, struct error **err) _must_check_;
 /* Fills record->host, task, updated. */
 void transfer_sign(struct call *call);
-/* Of a file or block device: what must be unchanged for a copy of it to be one copy.  To be freed.
-   Error: Conflict (it is not there). */
-bool transfer_file_identity(const char *path, char **ret_identity, struct error **err) _must_check_;
+/* Of the source, an image or else a file or block device: what must be unchanged for a copy of it to be
+   one copy.  To be freed.  Error: Conflict (it is not there). */
+bool transfer_identify_source(const struct transfer *transfer, char **ret_identity,
+                              struct error **err) _must_check_;
 
 /* The steps behind the answer. */
 enum outcome transfer_copy(struct call *call);   /* POOL_COPY */

@@ -349,9 +349,36 @@ a_checksum_is_shown_with_its_algorithm_and_time(void **state)
     (void)state;
     record.checksum = (char *)(uintptr_t) "00ff";
     record.checksum_ns = INT64_C(1795000001000000000);
+    record.mutable = false;
     image_close(make_with("web1", &record, NULL));
     assert_status_has("web1", "\"value\":\"00ff\",\"time\":\"2026-");
     assert_status_has("web1", "\"checksum\":{\"algorithm\":\"");
+}
+
+static void
+a_checksum_is_a_mutable_images_only_until_somebody_writes_to_it(void **state)
+{
+    struct image_record record = sample_record(4096);
+    struct image *image = make_with("web1", &record, NULL);
+    struct error *error = NULL;
+
+    (void)state;
+    assert_false(image_checksum_is_current(image));
+    image->record.checksum = xstrdup("00ff");
+    assert_false(image_checksum_is_current(image)); /* it does not say of what */
+    succeed(image_data_time(image, &image->record.checksum_of, &error), error);
+    assert_true(image_checksum_is_current(image));
+    succeed(image_write_record(image, &error), error);
+    assert_status_has("web1", "\"value\":\"00ff\"");
+    assert_int_equal(
+        utimensat(image->fd, FORMAT_DATA, (struct timespec[2]){ { 1, 2 }, { 3, 4 } }, 0), 0);
+    assert_false(image_checksum_is_current(image));
+    assert_status_has("web1", "\"checksum\":null");
+    image->record.mutable = false;
+    assert_true(image_checksum_is_current(image)); /* nobody may: then it is damage */
+    image_forget_checksum(image);
+    assert_false(image_checksum_is_current(image));
+    image_close(image);
 }
 
 /* ---- listing ---- */
@@ -408,6 +435,7 @@ main(void)
         TEST(a_complete_image_with_a_left_over_copy_record_is_complete),
         TEST(an_incomplete_image_without_a_readable_copy_record_says_why),
         TEST(a_checksum_is_shown_with_its_algorithm_and_time),
+        TEST(a_checksum_is_a_mutable_images_only_until_somebody_writes_to_it),
         TEST(images_are_listed_by_id_and_in_pages),
     };
 

@@ -69,14 +69,39 @@ def test_an_aborted_copy_is_resumed_to_equal_contents(agent, client, sources, so
     assert same(data_path(agent.folder / "fast", "c"), sources, target)
 
 
-def test_a_source_that_changed_is_not_continued_from(agent, client, sources, tmp_path):
+def part_of_a_copy(client):
     client.call("image.copy", {"repository": "slow", "image": "raw", "targetRepository": "fast",
                                "bytesPerSecond": 65536}, id="part")
     client.call("task.abort", {"task": "part"})
     client.call("task.wait", {"task": "part"})
-    client.call("image.fence", {"repository": "slow", "image": "raw"})
+
+
+def test_a_source_of_which_only_something_else_is_said_is_continued_from(agent, client, sources):
+    part_of_a_copy(client)
+    client.call("image.update", {"repository": "slow", "image": "raw", "userData": {"more": True}})
+    client.call("image.resume", {"repository": "fast", "image": "raw"}, id="rest")
+    client.call("task.throttle", {"task": "rest", "bytesPerSecond": 0})
+    assert client.call("task.wait", {"task": "rest"})["status"] == "done"
+    assert same(data_path(agent.folder / "fast", "raw"), sources)
+
+
+def test_a_source_that_a_guest_writes_to_meanwhile_makes_no_copy(agent, client, sources):
+    client.call("image.copy", {"repository": "slow", "image": "raw", "targetRepository": "fast",
+                               "bytesPerSecond": 65536}, id="part")
+    with open(data_path(agent.folder / "slow", "raw"), "r+b") as file:
+        file.write(b"a guest ran")
+    client.call("task.throttle", {"task": "part", "bytesPerSecond": 0})
+    ended = client.call("task.wait", {"task": "part"})
+    assert ended["status"] == "failed" and ended["error"]["data"]["name"] == "Conflict", ended
+    assert client.call("image.status", {"repository": "fast", "image": "raw"})["state"] == "broken"
+
+
+def test_a_source_that_changed_is_not_continued_from(agent, client, sources):
+    part_of_a_copy(client)
+    with open(data_path(agent.folder / "slow", "raw"), "r+b") as file:
+        file.write(b"a guest ran")
     error = client.error("image.resume", {"repository": "fast", "image": "raw"})
-    assert error.name == "Conflict" and "generation" in error.message
+    assert error.name == "Conflict" and "modified" in error.message
     client.call("repository.disconnect", {"repository": "slow"})
     error = client.error("image.resume", {"repository": "fast", "image": "raw"})
     assert error.name == "RepositoryNotFound" and "slow" in error.message

@@ -107,6 +107,19 @@ def test_a_mutable_image_that_was_written_to_is_not_called_damaged(agent, client
     assert verdict(client, "web1") is None
 
 
+def test_a_checksum_of_contents_that_are_gone_is_neither_shown_nor_kept(agent, client, raw):
+    client.run("image.checksum", {"repository": "fast", "image": "web1"})
+    taken = client.call("image.status", {"repository": "fast", "image": "web1"})["checksum"]
+    with open(data_path(agent.folder / "fast", "web1"), "r+b") as file:
+        file.write(b"a guest ran")
+    assert taken and client.call("image.status", {"repository": "fast", "image": "web1"})["checksum"] is None
+    client.run("image.copy", {"repository": "fast", "image": "web1", "targetRepository": "slow"})
+    assert client.call("image.status", {"repository": "slow", "image": "web1"})["checksum"] is None
+    assert verdict(client, "web1", "slow") is None
+    client.call("image.update", {"repository": "fast", "image": "web1", "immutable": True})
+    assert verdict(client, "web1") is None
+
+
 def test_an_immutable_image_that_was_written_to_is_damaged(agent, client, raw):
     client.run("image.checksum", {"repository": "fast", "image": "web1"})
     client.call("image.update", {"repository": "fast", "image": "web1", "immutable": True})

@@ -75,6 +75,20 @@ def test_on_crash_resume_is_done_by_the_agent_itself_without_an_owner(pair):
     assert same(data_path(first.folder / "fast", "web1"), raw)
 
 
+def test_a_copy_that_was_aborted_is_not_taken_up_again_at_the_next_start(pair):
+    first, _, raw = pair
+    with first.connect() as one:
+        one.call("image.copy", dict(COPY, bytesPerSecond=1 << 20, onCrash="resume"), id="unwanted")
+        one.call("task.abort", {"task": "unwanted"})
+        assert one.call("task.wait", {"task": "unwanted"})["status"] == "aborted"
+        assert one.call("image.status", {"repository": "fast", "image": "web1"})["copy"]["onCrash"] == "leave"
+    first.restart()
+    with first.connect() as one:
+        assert one.call("image.status", {"repository": "fast", "image": "web1"})["copy"]["active"] is False
+        assert one.run("image.resume", {"repository": "fast", "image": "web1"}, timeout=120)["status"] == "done"
+    assert same(data_path(first.folder / "fast", "web1"), raw)
+
+
 def test_two_agents_fight_for_one_image_and_one_wins_each_round(pair):
     first, second, _ = pair
     with first.connect() as one, second.connect() as two:
