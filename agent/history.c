@@ -24,6 +24,7 @@
 #define FLAG_OBJECT 32
 #define FLAG_REPORT 64
 #define REPORTS_MAX 64
+#define BYTES_MAX (UINT64_C(256) << 20) /* of all records: results may be large */
 
 struct chunk {
     size_t used, size;
@@ -33,6 +34,7 @@ struct chunk {
 struct history {
     int64_t retention_ns;
     size_t limit, count; /* count: records that are not dead */
+    size_t kept;         /* all that take memory: an id used again and again leaves dead ones */
     struct chunk **chunks;
     size_t chunk_count, chunk_capacity;
     uint64_t first_chunk; /* number of chunks[0] */
@@ -486,6 +488,7 @@ history_add(struct history *history, const struct task_view *view)
     slot = find_slot(history, &view->key);
     history->index[slot] = place;
     history->count++;
+    history->kept++;
     history_fade(history, view->ended_ns);
 }
 
@@ -529,6 +532,13 @@ drop_first_chunk(struct history *history)
     history->front = 0;
 }
 
+static bool
+is_over_its_bounds(const struct history *history)
+{
+    return history->count > history->limit || history->kept > 2 * history->limit ||
+           (history->bytes > BYTES_MAX && history->kept > 1);
+}
+
 void
 history_fade(struct history *history, int64_t now_ns)
 {
@@ -549,12 +559,13 @@ history_fade(struct history *history, int64_t now_ns)
         if (!(record[4] & FLAG_DEAD)) {
             read_key(record, &reader, buffer, &key);
             ended_ns = (int64_t)get_number(&reader) * NS_PER_MS;
-            if (history->count <= history->limit && now_ns - ended_ns <= history->retention_ns)
+            if (!is_over_its_bounds(history) && now_ns - ended_ns <= history->retention_ns)
                 break;
             empty_slot(history, find_slot(history, &key));
             history->count--;
         }
         history->front += record_size(record);
+        history->kept--;
     }
 }
 

@@ -472,6 +472,9 @@ task_end(struct task *task)
     } else {
         task->status = TASK_FAILED;
     }
+    /* What the first steps wrote is the result of nothing: nobody was, or will be, told. */
+    if (task->error && !task->responded)
+        text_done(&task->result);
     task->ended_ns = clock_wall_ns();
     leave_table(task);
     table->active_count--;

@@ -176,6 +176,48 @@ the_walk_is_from_the_newest_to_the_oldest_over_chunks(void **state)
 
 /* The target of issue 2: 250 bytes with a result of 160, everything counted. */
 static void
+an_id_used_again_and_again_takes_no_more_memory_than_others(void **state)
+{
+    _cleanup_(history_freep) struct history *history = history_new(600, 1000);
+    struct task_view first = view_of("first", 1, 1000 * NS_PER_S), found;
+    size_t most = 0;
+
+    (void)state;
+    history_add(history, &first);
+    for (uint64_t n = 2; n < 100000; n++) {
+        struct task_view view = view_of("again", n, 1000 * NS_PER_S);
+
+        history_add(history, &view);
+        if (history_size(history) > most)
+            most = history_size(history);
+    }
+    assert_int_equal(history_count(history), 1);
+    assert_false(history_find(history, &first.key, &found)); /* the price: it was the oldest */
+    assert_true(most < 2 * 1000 * 400 + 3 * 65536);
+}
+
+static void
+results_take_a_bounded_amount_of_memory(void **state)
+{
+    _cleanup_(history_freep) struct history *history = history_new(600, 100000);
+    _cleanup_free_ char *large = xalloc(8 << 20);
+
+    (void)state;
+    for (uint64_t n = 1; n < 100; n++) {
+        _cleanup_free_ char *id = xprintf("t%u", (unsigned)n);
+        struct task_view view = view_of(id, n, 1000 * NS_PER_S), found;
+
+        memset(large, 'x', 8 << 20);
+        view.result = large;
+        view.result_size = 8 << 20;
+        history_add(history, &view);
+        assert_true(history_find(history, &view.key, &found)); /* the newest always */
+        assert_true(history_size(history) <= (size_t)300 << 20);
+    }
+    assert_true(history_count(history) >= 30);
+}
+
+static void
 a_hundred_thousand_cost_at_most_250_bytes_each(void **state)
 {
     _cleanup_(history_freep) struct history *history = history_new(600, 100000);
@@ -203,6 +245,8 @@ main(void)
         cmocka_unit_test(a_task_of_the_same_id_takes_the_place_of_the_older),
         cmocka_unit_test(the_oldest_fade_by_count_and_by_age),
         cmocka_unit_test(the_walk_is_from_the_newest_to_the_oldest_over_chunks),
+        cmocka_unit_test(an_id_used_again_and_again_takes_no_more_memory_than_others),
+        cmocka_unit_test(results_take_a_bounded_amount_of_memory),
         cmocka_unit_test(a_hundred_thousand_cost_at_most_250_bytes_each),
     };
 

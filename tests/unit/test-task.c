@@ -34,6 +34,21 @@ static const struct verb changes = { .name = "test.changes",
                                      .role = ROLE_VIEWER,
                                      .result = &any_shape,
                                      .steps = STEPS({ "run", run_now, .pool = POOL_LOOP }) };
+static enum outcome
+fail_then(struct call *call)
+{
+    struct error *error = NULL;
+
+    error_set(&error, ERROR_NO_SPACE, "full");
+    return call_fail(call, error);
+}
+
+static const struct verb half = { .name = "test.half",
+                                  .kind = VERB_CHANGES,
+                                  .role = ROLE_VIEWER,
+                                  .result = &any_shape,
+                                  .steps = STEPS({ "run", run_now, .pool = POOL_LOOP },
+                                                 { "fail", fail_then, .pool = POOL_LOOP }) };
 static const struct verb reads = { .name = "test.reads",
                                    .kind = VERB_READS,
                                    .role = ROLE_VIEWER,
@@ -206,6 +221,23 @@ a_read_that_never_waits_is_cheap(void **state)
     assert_int_equal(answered.ends, 100000);
 }
 
+static void
+a_failed_call_has_no_result_and_once_repeats_its_error(void **state)
+{
+    struct answered first = { 0 }, again = { 0 };
+
+    (void)state;
+    fixture_start(&half, "id", NULL, false, &first);
+    assert_int_equal(first.error->code, ERROR_NO_SPACE);
+    assert_status_has("id", "\"result\":null");
+    fixture_start(&half, "id", NULL, true, &again);
+    assert_null(again.result);
+    assert_int_equal(again.error->code, ERROR_NO_SPACE);
+    assert_int_equal(runs, 1);
+    answered_done(&first);
+    answered_done(&again);
+}
+
 int
 main(void)
 {
@@ -216,6 +248,8 @@ main(void)
                                         close_all),
         cmocka_unit_test_setup_teardown(
             an_id_is_free_when_its_task_has_ended_and_names_the_newer_one, open_all, close_all),
+        cmocka_unit_test_setup_teardown(a_failed_call_has_no_result_and_once_repeats_its_error,
+                                        open_all, close_all),
         cmocka_unit_test_setup_teardown(once_joins_a_running_task_and_repeats_an_ended_one,
                                         open_all, close_all),
         cmocka_unit_test_setup_teardown(a_number_of_one_connection_is_not_that_of_another, open_all,
