@@ -217,6 +217,7 @@ bool
 image_require_usable(const struct image *image, struct error **err)
 {
     struct stat status;
+    bool missing;
 
     if (image->record.damage)
         return error_set(err, ERROR_IMAGE_BROKEN, "image '%s' is damaged: %s", image->id,
@@ -224,8 +225,11 @@ image_require_usable(const struct image *image, struct error **err)
     if (!image->record.complete)
         return error_set(err, ERROR_IMAGE_BROKEN,
                          "image '%s' is an incomplete copy: resume it, or remove it", image->id);
-    if (fstatat(image->fd, FORMAT_DATA, &status, AT_SYMLINK_NOFOLLOW) < 0 ||
-        !S_ISREG(status.st_mode))
+    missing = fstatat(image->fd, FORMAT_DATA, &status, AT_SYMLINK_NOFOLLOW) < 0;
+    if (missing && errno != ENOENT)
+        return error_errno(err, ERROR_REPOSITORY_UNAVAILABLE, errno,
+                           "cannot look at the data of image '%s'", image->id);
+    if (missing || !S_ISREG(status.st_mode))
         return error_set(err, ERROR_IMAGE_BROKEN, "image '%s' has no data file", image->id);
     if (image->record.format == IMAGE_RAW && (uint64_t)status.st_size < image->record.size)
         return error_set(err, ERROR_IMAGE_BROKEN,
@@ -243,9 +247,12 @@ image_base_is_there(const struct image *image)
 {
     struct stat status;
 
-    return !image->record.base || (fstatat(image->repository->images_fd, image->record.base,
-                                           &status, AT_SYMLINK_NOFOLLOW) == 0 &&
-                                   S_ISDIR(status.st_mode));
+    if (!image->record.base)
+        return true;
+    /* One that cannot be looked at this time is not missing for that: opening it tells more. */
+    if (fstatat(image->repository->images_fd, image->record.base, &status, AT_SYMLINK_NOFOLLOW) < 0)
+        return errno != ENOENT;
+    return S_ISDIR(status.st_mode);
 }
 
 bool
@@ -261,21 +268,35 @@ image_require_generation(const struct image *image, bool given, uint64_t wanted,
 /*
  * Whether the image 'id' stands on 'base'.  A record that does not contain the base's name need not
  * be parsed, which makes a search among ten thousand ten times faster; one with an escape in it may
- * spell the name in another way.  What cannot be read depends on nothing: one broken image must not
- * keep all others from being removed.
+ * spell the name in another way.  What is damaged depends on nothing: one broken image must not keep
+ * all others from being removed.  What cannot be read this time may depend on it: that is an error.
  */
 static bool
-depends_on(struct repository *repository, const char *id, const char *base)
+depends_on(struct repository *repository, const char *id, const char *base, bool *ret_depends,
+           struct error **err)
 {
     _cleanup_close_ int fd = open_directory(repository->images_fd, id);
     _cleanup_(image_record_done) struct image_record record = { 0 };
-    _cleanup_(error_freep) struct error *ignored = NULL;
+    _cleanup_(error_freep) struct error *error = NULL;
     _cleanup_text_ struct text text = TEXT_INIT;
 
-    return fd >= 0 && durable_read(fd, FORMAT_IMAGE_FILE, FORMAT_FILE_SIZE_MAX, &text, &ignored) &&
-           (strstr(text.bytes, base) || strchr(text.bytes, '\\')) &&
-           image_record_parse(text.bytes, text.length, &record, &ignored) && record.base &&
-           strcmp(record.base, base) == 0;
+    *ret_depends = false;
+    if (fd < 0)
+        return errno == ENOENT || errno == ENOTDIR || errno == ELOOP || errno == EXDEV ||
+               error_errno(err, ERROR_REPOSITORY_UNAVAILABLE, errno, "cannot open image '%s'", id);
+    if (!durable_read(fd, FORMAT_IMAGE_FILE, FORMAT_FILE_SIZE_MAX, &text, &error)) {
+        if (durable_error_is_certain(error))
+            return true;
+        *err = TAKE(error);
+        return error_wrap(err, "image '%s'", id);
+    }
+    if (!strstr(text.bytes, base) && !strchr(text.bytes, '\\'))
+        return true;
+    if (image_record_parse(text.bytes, text.length, &record, &error))
+        *ret_depends = record.base && strcmp(record.base, base) == 0;
+    else /* a newer agent's may say it in a member that is not known here */
+        *ret_depends = error->code == ERROR_REPOSITORY_UNAVAILABLE;
+    return true;
 }
 
 bool
@@ -284,16 +305,23 @@ image_require_no_dependents(const struct image *image, struct error **err)
     _cleanup_writer_ struct writer dependents = WRITER_INIT;
     char **ids;
     size_t count, found = 0;
+    bool depends, known = true;
 
     if (!image_list(image->repository, NULL, 0, &ids, &count, err))
         return false;
     writer_array(&dependents);
-    for (size_t i = 0; i < count && found < DEPENDENTS_MAX; i++)
-        if (strcmp(ids[i], image->id) != 0 && depends_on(image->repository, ids[i], image->id)) {
+    for (size_t i = 0; known && i < count && found < DEPENDENTS_MAX; i++) {
+        if (strcmp(ids[i], image->id) == 0)
+            continue;
+        known = depends_on(image->repository, ids[i], image->id, &depends, err);
+        if (known && depends) {
             writer_string(&dependents, ids[i]);
             found++;
         }
+    }
     image_list_free(ids);
+    if (!known)
+        return error_wrap(err, "cannot tell what stands on image '%s'", image->id);
     if (found == 0)
         return true;
     writer_end_array(&dependents);

@@ -56,9 +56,10 @@ bool image_checksum_is_current(const struct image *image);
 void image_forget_checksum(struct image *image);
 /* Whether its name still leads to the directory that is open. */
 bool image_is_named(const struct image *image);
-/* Whether its base, if it has one, is in the repository. */
+/* Whether its base, if it has one, is in the repository, as far as can be told. */
 bool image_base_is_there(const struct image *image);
-/* ImageBroken unless it is complete and undamaged, and its base is there. */
+/* ImageBroken unless it is complete and undamaged, and its base is there; RepositoryUnavailable when that
+   cannot be told this time. */
 bool image_require_usable(const struct image *image, struct error **err) _must_check_;
 /* Conflict {generation} unless 'wanted' (if given) is the record's. */
 bool image_require_generation(const struct image *image, bool given, uint64_t wanted,

@@ -100,23 +100,40 @@ is_locked(const struct image *image)
     return !image_lock_is_held(image->fd, &held, NULL, &ignored) || held;
 }
 
-/* Whether its record or its copy's is of a newer agent: then nothing here is to be mended by this
-   one, least of all by removing it. */
+/* Whether its record is damaged for certain.  One that cannot be read this time may be sound, and one of
+   a newer agent is not to be mended by this one: nobody's disk is removed for either. */
 static bool
-is_newer(struct repository *repository, const char *id)
+is_unfit(struct repository *repository, const char *id)
 {
     _cleanup_close_ int fd = open_hidden(repository, id);
     _cleanup_text_ struct text text = TEXT_INIT;
     _cleanup_(image_record_done) struct image_record record = { 0 };
     _cleanup_(error_freep) struct error *error = NULL;
 
-    return fd >= 0 && durable_read(fd, FORMAT_IMAGE_FILE, FORMAT_FILE_SIZE_MAX, &text, &error) &&
-           !image_record_parse(text.bytes, text.length, &record, &error) &&
-           error->code == ERROR_REPOSITORY_UNAVAILABLE;
+    if (fd < 0)
+        return false;
+    if (!durable_read(fd, FORMAT_IMAGE_FILE, FORMAT_FILE_SIZE_MAX, &text, &error))
+        return durable_error_is_certain(error);
+    return !image_record_parse(text.bytes, text.length, &record, &error) &&
+           error->code != ERROR_REPOSITORY_UNAVAILABLE;
+}
+
+/* Likewise for the record of its copy. */
+static bool
+has_unfit_copy(const struct image *image)
+{
+    _cleanup_text_ struct text text = TEXT_INIT;
+    _cleanup_(copy_record_done) struct copy_record copy = { 0 };
+    _cleanup_(error_freep) struct error *error = NULL;
+
+    if (!durable_read(image->fd, FORMAT_COPY_FILE, FORMAT_FILE_SIZE_MAX, &text, &error))
+        return durable_error_is_certain(error);
+    return !copy_record_parse(text.bytes, text.length, &copy, &error) &&
+           error->code != ERROR_REPOSITORY_UNAVAILABLE;
 }
 
 /* What is to be said of an incomplete image; FIX_REMOVE where its copy cannot go on.  False: nothing,
-   for it is complete or gone by now, or a newer agent's. */
+   for it is complete or gone by now, or nothing can be told of it. */
 static bool
 judge_incomplete(struct image *image, enum fix_action *ret_action)
 {
@@ -128,8 +145,13 @@ judge_incomplete(struct image *image, enum fix_action *ret_action)
         return true;
     *ret_action = FIX_REMOVE;
     /* Its copy may have ended since the record was read: copy.json goes after image.json has changed. */
-    return error->code != ERROR_REPOSITORY_UNAVAILABLE && image_read_record(image, &gone) &&
-           !image->record.complete;
+    return has_unfit_copy(image) && image_read_record(image, &gone) && !image->record.complete;
+}
+
+static bool
+is_broken(const struct image *image, struct error **err)
+{
+    return !image_require_usable(image, err) && (*err)->code == ERROR_IMAGE_BROKEN;
 }
 
 static void
@@ -141,7 +163,7 @@ check_contents(struct image *image, struct writer *writer)
     if (!image_base_is_there(image))
         write_problem(writer, "base missing", image->id, "mend",
                       "its base is not in the repository: remove it", FIX_REMOVE, image->id);
-    else if (image->record.complete && !image_require_usable(image, &error))
+    else if (image->record.complete && is_broken(image, &error))
         write_problem(writer, "damaged image", image->id, "mend", error->message, FIX_REMOVE,
                       image->id);
     else if (!image->record.complete && judge_incomplete(image, &action))
@@ -160,7 +182,7 @@ check_image(struct repository *repository, const char *id, struct writer *writer
 
     if (!image_open(repository, id, &image, &error)) {
         if (error->code == ERROR_IMAGE_BROKEN && is_directory(repository, id) &&
-            !is_newer(repository, id))
+            is_unfit(repository, id))
             write_problem(writer, "unreadable image", id, "mend", error->message, FIX_REMOVE, id);
         return;
     }
@@ -346,11 +368,11 @@ is_beyond_mending(struct repository *repository, const char *id)
     enum fix_action action;
 
     if (!image_open(repository, id, &image, &error))
-        return error->code == ERROR_IMAGE_BROKEN && !is_newer(repository, id);
+        return error->code == ERROR_IMAGE_BROKEN && is_unfit(repository, id);
     if (!image_base_is_there(image))
         return true;
     if (image->record.complete)
-        return !image_require_usable(image, &error);
+        return is_broken(image, &error);
     return judge_incomplete(image, &action) && action == FIX_REMOVE;
 }
 

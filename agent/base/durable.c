@@ -152,12 +152,12 @@ durable_read(int dirfd, const char *name, size_t limit, struct text *ret_text, s
     if (fd < 0 && errno == ENOENT)
         return error_set(err, ERROR_NOT_FOUND, "there is no '%s'", name);
     if (fd < 0 && errno == ELOOP)
-        return error_set(err, ERROR_BACKEND_FAILED, "'%s' is a symbolic link: it must be a file",
+        return error_set(err, ERROR_WRONG_STATE, "'%s' is a symbolic link: it must be a file",
                          name);
     if (fd < 0 || fstat(fd, &status) < 0)
         return fail(err, errno, "open", name);
     if (!S_ISREG(status.st_mode))
-        return error_set(err, ERROR_BACKEND_FAILED, "'%s' is not a regular file", name);
+        return error_set(err, ERROR_WRONG_STATE, "'%s' is not a regular file", name);
     do {
         got = read(fd, text_reserve(&text, READ_SIZE), READ_SIZE);
         if (got < 0 && errno != EINTR)
@@ -171,6 +171,13 @@ durable_read(int dirfd, const char *name, size_t limit, struct text *ret_text, s
     *ret_text = text;
     text = TEXT_INIT;
     return true;
+}
+
+bool
+durable_error_is_certain(const struct error *error)
+{
+    return error->code == ERROR_NOT_FOUND || error->code == ERROR_WRONG_STATE ||
+           error->code == ERROR_LIMIT_EXCEEDED;
 }
 
 /*

@@ -16,9 +16,13 @@
 bool durable_replace(int dirfd, const char *name, const void *bytes, size_t size,
                      struct error **err) _must_check_;
 /* Reads a whole file of at most 'limit' bytes; no symbolic link is followed.
-   Errors: NotFound, BackendFailed; over the limit is LimitExceeded. */
+   Errors: NotFound, WrongState (a link, a directory ...), LimitExceeded (larger); and those that say
+   nothing of the file, for it could not be read this time: BackendFailed, RepositoryUnavailable. */
 bool durable_read(int dirfd, const char *name, size_t limit, struct text *ret_text,
                   struct error **err) _must_check_;
+/* Of an error of durable_read(): whether the file itself is not what it must be.  Else trying again may
+   find it sound (a server that is away, no descriptor left), so nothing may be removed for it. */
+bool durable_error_is_certain(const struct error *error);
 /* renameat2(RENAME_NOREPLACE), then fsync of the directory (both, when they differ).
    Errors: AlreadyExists, NotFound, NoSpace, BackendFailed. */
 bool durable_rename(int from_dirfd, const char *from, int to_dirfd, const char *to,

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <cmocka.h>
@@ -135,6 +136,26 @@ sample_copy(void)
                                  .host = "11111111-1111-4111-8111-111111111111",
                                  .task = (char *)(uintptr_t) "task-1",
                                  .updated_ns = INT64_C(1795000000000000000) };
+}
+
+/* From now on only so many more can be opened at once; SIZE_MAX: as many as before. */
+static inline void
+allow_descriptors(size_t count)
+{
+    static struct rlimit before;
+    struct rlimit limit;
+    int lowest;
+
+    if (count == SIZE_MAX) {
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+        return;
+    }
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    lowest = dup(STDERR_FILENO); /* all below are taken */
+    assert_true(lowest >= 0);
+    (void)close(lowest);
+    limit = (struct rlimit){ .rlim_cur = (rlim_t)lowest + count, .rlim_max = before.rlim_max };
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
 }
 
 static inline void

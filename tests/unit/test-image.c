@@ -381,6 +381,31 @@ a_checksum_is_a_mutable_images_only_until_somebody_writes_to_it(void **state)
     image_close(image);
 }
 
+static void
+a_base_is_kept_while_it_cannot_be_told_what_stands_on_it(void **state)
+{
+    struct image *base = NULL;
+    struct error *error = NULL;
+
+    (void)state;
+    make_image("base");
+    make_overlay("overlay", "base");
+    make_image("zzz");
+    succeed(image_open(repository, "base", &base, &error), error);
+    allow_descriptors(1); /* for the directory of an image, and not for its record */
+    if (image_require_no_dependents(base, &error))
+        fail_msg("'base' was found to have no dependents");
+    allow_descriptors(SIZE_MAX);
+    assert_int_equal(error->code, ERROR_BACKEND_FAILED);
+    error_free(TAKE(error));
+    refused(image_require_no_dependents(base, &error), &error, ERROR_IMAGE_HAS_DEPENDENTS);
+    put_file("overlay/image.json", "{\"base\":\"base\""); /* damaged: it stands on nothing */
+    succeed(image_require_no_dependents(base, &error), error);
+    put_file("overlay/image.json", "{\"version\":99,\"base\":\"base\"}"); /* a newer agent's */
+    refused(image_require_no_dependents(base, &error), &error, ERROR_IMAGE_HAS_DEPENDENTS);
+    image_close(base);
+}
+
 /* ---- listing ---- */
 
 static void
@@ -436,6 +461,7 @@ main(void)
         TEST(an_incomplete_image_without_a_readable_copy_record_says_why),
         TEST(a_checksum_is_shown_with_its_algorithm_and_time),
         TEST(a_checksum_is_a_mutable_images_only_until_somebody_writes_to_it),
+        TEST(a_base_is_kept_while_it_cannot_be_told_what_stands_on_it),
         TEST(images_are_listed_by_id_and_in_pages),
     };
 

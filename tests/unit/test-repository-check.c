@@ -364,6 +364,43 @@ a_list_that_is_too_long_says_that_there_is_more(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
+static void
+what_cannot_be_read_this_time_is_not_offered_for_removal(void **state)
+{
+    (void)state;
+    make_image("web1");
+    make_incomplete("part");
+    for (size_t count = 1; count <= 2; count++) {
+        json_t *problems, *problem;
+        size_t n;
+
+        allow_descriptors(count); /* for a directory, and not or hardly for a file in it */
+        problems = check();
+        allow_descriptors(SIZE_MAX);
+        json_array_foreach(problems, n, problem) assert_string_not_equal(
+            json_string_value(json_object_get(json_object_get(problem, "fix"), "action")),
+            "remove");
+        json_decref(problems);
+    }
+}
+
+static void
+what_cannot_be_read_this_time_is_not_removed(void **state)
+{
+    struct error *error = NULL;
+
+    (void)state;
+    make_image("web1");
+    for (size_t count = 1; count <= 4; count++) {
+        allow_descriptors(count);
+        if (apply("{\"action\":\"remove\",\"name\":\"web1\"}", &error))
+            fail_msg("a sound image was removed when %zu descriptors were left", count);
+        allow_descriptors(SIZE_MAX);
+        error_free(TAKE(error));
+        assert_status_has("web1", "\"state\":\"optimized\"");
+    }
+}
+
 int
 main(void)
 {
@@ -379,6 +416,8 @@ main(void)
         TEST(an_abandoned_copy_is_to_be_resumed_and_never_removed),
         TEST(broken_images_are_removed),
         TEST(what_is_well_again_is_not_removed),
+        TEST(what_cannot_be_read_this_time_is_not_offered_for_removal),
+        TEST(what_cannot_be_read_this_time_is_not_removed),
         TEST(a_broken_base_is_kept_while_others_stand_on_it),
         TEST(what_a_newer_agent_made_is_left_alone),
         TEST(nothing_is_mended_in_a_read_only_repository),
