@@ -16,6 +16,7 @@ libhostler_a_SOURCES += \
   agent/task-status.c \
   agent/task-verbs.c \
   agent/timer-heap.c agent/timer-heap.h \
+  agent/varint.c agent/varint.h \
   agent/verb.c agent/verb.h \
   agent/worker.c agent/worker.h
 
@@ -23,6 +24,6 @@ sbin_PROGRAMS += hostlerd
 hostlerd_SOURCES = agent/hostlerd.c
 hostlerd_LDADD = libhostler.a $(AGENT_LIBS)
 UNIT_TESTS += tests/unit/test-call tests/unit/test-config tests/unit/test-history tests/unit/test-loop \
-  tests/unit/test-step \
-  tests/unit/test-task tests/unit/test-verb-tables tests/unit/test-worker
+  tests/unit/test-step tests/unit/test-task tests/unit/test-varint tests/unit/test-verb-tables \
+  tests/unit/test-worker
 EXTRA_DIST += tests/unit/agent-fixture.h

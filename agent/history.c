@@ -13,6 +13,7 @@
 #include "agent/base/clock.h"
 #include "agent/intern.h"
 #include "agent/task-internal.h"
+#include "agent/varint.h"
 
 #define CHUNK_SIZE (UINT64_C(64) * 1024)
 #define HEADER_SIZE 5
@@ -56,52 +57,6 @@ struct history {
 struct reader {
     const unsigned char *at;
 };
-
-static void
-put_number(struct text *text, uint64_t value)
-{
-    while (value >= 0x80) {
-        text_append_char(text, (char)(value | 0x80));
-        value >>= 7;
-    }
-    text_append_char(text, (char)value);
-}
-
-static void
-put_string(struct text *text, const char *string, size_t length)
-{
-    put_number(text, string ? length + 1 : 0);
-    text_append(text, string, string ? length : 0);
-}
-
-static uint64_t
-get_number(struct reader *reader)
-{
-    uint64_t value = 0;
-
-    for (unsigned shift = 0;; shift += 7) {
-        unsigned char byte = *reader->at++;
-
-        value |= (uint64_t)(byte & 0x7f) << shift;
-        if (!(byte & 0x80))
-            return value;
-    }
-}
-
-static const char *
-get_string(struct reader *reader, size_t *ret_length)
-{
-    uint64_t length = get_number(reader);
-    const char *string = (const char *)reader->at;
-
-    if (length == 0) {
-        *ret_length = 0;
-        return NULL;
-    }
-    *ret_length = length - 1;
-    reader->at += length - 1;
-    return string;
-}
 
 static uint64_t
 verb_number(struct history *history, const struct verb *verb)
@@ -198,8 +153,8 @@ read_key(const unsigned char *record, struct reader *reader, char buffer[KEY_TEX
             (struct task_key){ .connection = 0, .text = buffer, .length = UUID_TEXT_SIZE - 1 };
         return;
     }
-    ret_key->connection = get_number(reader);
-    ret_key->text = get_string(reader, &length);
+    ret_key->connection = varint_get(&reader->at);
+    ret_key->text = varint_get_string(&reader->at, &length);
     ret_key->length = length;
     memcpy(buffer, ret_key->text, length);
     buffer[length] = '\0';
@@ -296,7 +251,7 @@ is_lower_uuid(const struct task_key *key, uuid_t ret_uuid)
 static void
 put_reports(struct text *text, const struct task_view *view)
 {
-    put_number(text, view->report_count);
+    varint_put(text, view->report_count);
     for (size_t i = 0; i < view->report_count; i++) {
         const struct step_report *report = &view->reports[i];
         bool plain = report->attempts <= 1 && !report->message;
@@ -304,12 +259,12 @@ put_reports(struct text *text, const struct task_view *view)
         /* Most lines are "complete, once, no message": two bytes. */
         text_append_char(text, (char)(report->outcome | (plain ? 0x10 : 0)));
         if (!plain) {
-            put_number(text, report->attempts);
-            put_string(text, report->message, report->message_size);
+            varint_put(text, report->attempts);
+            varint_put_string(text, report->message, report->message_size);
         } else {
             text_append_char(text, (char)report->attempts);
         }
-        put_number(text, report->elapsed_ms);
+        varint_put(text, report->elapsed_ms);
     }
 }
 
@@ -324,41 +279,42 @@ write_record(struct history *history, const struct task_view *view, struct text 
         flags |= FLAG_UUID;
         text_append(text, uuid, sizeof(uuid));
     } else {
-        put_number(text, view->key.connection);
-        put_string(text, view->key.text, view->key.length);
+        varint_put(text, view->key.connection);
+        varint_put_string(text, view->key.text, view->key.length);
     }
-    put_number(text, (uint64_t)(view->ended_ns / NS_PER_MS));
-    put_number(text, (uint64_t)((view->ended_ns - view->created_ns) / 1000));
-    put_number(text,
+    varint_put(text, (uint64_t)(view->ended_ns / NS_PER_MS));
+    varint_put(text, (uint64_t)((view->ended_ns - view->created_ns) / 1000));
+    varint_put(text,
                view->started_ns ? (uint64_t)((view->ended_ns - view->started_ns) / 1000) + 1 : 0);
-    put_number(text, view->sequence);
-    put_number(text, verb_number(history, view->verb));
-    put_number(text, view->status);
-    put_number(text, intern_number(&history->callers, view->caller));
+    varint_put(text, view->sequence);
+    varint_put(text, verb_number(history, view->verb));
+    varint_put(text, view->status);
+    varint_put(text, intern_number(&history->callers, view->caller));
     if (view->object_kind) {
         flags |= FLAG_OBJECT;
-        put_number(text, intern_number(&history->kinds, view->object_kind));
-        put_string(text, view->object_repository,
-                   view->object_repository ? strlen(view->object_repository) : 0);
-        put_string(text, view->object_id, view->object_id ? strlen(view->object_id) : 0);
+        varint_put(text, intern_number(&history->kinds, view->object_kind));
+        varint_put_string(text, view->object_repository,
+                          view->object_repository ? strlen(view->object_repository) : 0);
+        varint_put_string(text, view->object_id, view->object_id ? strlen(view->object_id) : 0);
     }
     if (view->has_progress) {
         flags |= FLAG_PROGRESS;
-        put_number(text, view->progress_done);
-        put_number(text, view->progress_total);
-        put_number(text, intern_number(&history->units, view->progress_unit));
+        varint_put(text, view->progress_done);
+        varint_put(text, view->progress_total);
+        varint_put(text, intern_number(&history->units, view->progress_unit));
     }
     if (view->error) {
         flags |= FLAG_ERROR;
-        put_number(text, (uint64_t)(view->error->code + 40000));
-        put_string(text, view->error->message, strlen(view->error->message));
-        put_string(text, view->error->data, view->error->data ? strlen(view->error->data) : 0);
+        varint_put(text, (uint64_t)(view->error->code + 40000));
+        varint_put_string(text, view->error->message, strlen(view->error->message));
+        varint_put_string(text, view->error->data,
+                          view->error->data ? strlen(view->error->data) : 0);
     }
     if (view->report_count <= REPORTS_MAX) {
         flags |= FLAG_REPORT;
         put_reports(text, view);
     }
-    put_string(text, view->result, view->result_size);
+    varint_put_string(text, view->result, view->result_size);
     text->bytes[4] = (char)(flags | (view->responded ? FLAG_RESPONDED : 0));
 }
 
@@ -379,7 +335,7 @@ keep_string(struct history *history, const char *string, size_t length, size_t *
 static void
 read_reports(struct history *history, struct reader *reader, struct task_view *view)
 {
-    view->report_count = get_number(reader);
+    view->report_count = varint_get(&reader->at);
     view->reports = history->reports;
     for (size_t i = 0; i < view->report_count; i++) {
         struct step_report *report = &history->reports[i];
@@ -389,10 +345,10 @@ read_reports(struct history *history, struct reader *reader, struct task_view *v
         if (head & 0x10) {
             report->attempts = *reader->at++;
         } else {
-            report->attempts = (unsigned)get_number(reader);
-            report->message = get_string(reader, &report->message_size);
+            report->attempts = (unsigned)varint_get(&reader->at);
+            report->message = varint_get_string(&reader->at, &report->message_size);
         }
-        report->elapsed_ms = (uint32_t)get_number(reader);
+        report->elapsed_ms = (uint32_t)varint_get(&reader->at);
     }
 }
 
@@ -409,38 +365,38 @@ read_record(struct history *history, const unsigned char *record, struct task_vi
     text_clear(&history->strings);
     (void)text_reserve(&history->strings, record_size(record) + 16);
     read_key(record, &reader, history->key_text, &view->key);
-    view->ended_ns = (int64_t)get_number(&reader) * NS_PER_MS;
-    view->created_ns = view->ended_ns - (int64_t)get_number(&reader) * 1000;
-    started = get_number(&reader);
+    view->ended_ns = (int64_t)varint_get(&reader.at) * NS_PER_MS;
+    view->created_ns = view->ended_ns - (int64_t)varint_get(&reader.at) * 1000;
+    started = varint_get(&reader.at);
     view->started_ns = started ? view->ended_ns - (int64_t)(started - 1) * 1000 : 0;
-    view->sequence = get_number(&reader);
-    view->verb = history->verbs[get_number(&reader)];
-    view->status = (enum task_status)get_number(&reader);
-    view->caller = intern_text(&history->callers, get_number(&reader));
+    view->sequence = varint_get(&reader.at);
+    view->verb = history->verbs[varint_get(&reader.at)];
+    view->status = (enum task_status)varint_get(&reader.at);
+    view->caller = intern_text(&history->callers, varint_get(&reader.at));
     if (flags & FLAG_OBJECT) {
-        view->object_kind = intern_text(&history->kinds, get_number(&reader));
-        string = get_string(&reader, &length);
+        view->object_kind = intern_text(&history->kinds, varint_get(&reader.at));
+        string = varint_get_string(&reader.at, &length);
         view->object_repository = keep_string(history, string, length, &offset);
-        string = get_string(&reader, &length);
+        string = varint_get_string(&reader.at, &length);
         view->object_id = keep_string(history, string, length, &offset);
     }
     if (flags & FLAG_PROGRESS) {
         view->has_progress = true;
-        view->progress_done = get_number(&reader);
-        view->progress_total = get_number(&reader);
-        view->progress_unit = intern_text(&history->units, get_number(&reader));
+        view->progress_done = varint_get(&reader.at);
+        view->progress_total = varint_get(&reader.at);
+        view->progress_unit = intern_text(&history->units, varint_get(&reader.at));
     }
     if (flags & FLAG_ERROR) {
-        history->error.code = (enum error_code)((int64_t)get_number(&reader) - 40000);
-        string = get_string(&reader, &length);
+        history->error.code = (enum error_code)((int64_t)varint_get(&reader.at) - 40000);
+        string = varint_get_string(&reader.at, &length);
         history->error.message = (char *)(uintptr_t)keep_string(history, string, length, &offset);
-        string = get_string(&reader, &length);
+        string = varint_get_string(&reader.at, &length);
         history->error.data = (char *)(uintptr_t)keep_string(history, string, length, &offset);
         view->error = &history->error;
     }
     if (flags & FLAG_REPORT)
         read_reports(history, &reader, view);
-    view->result = get_string(&reader, &view->result_size);
+    view->result = varint_get_string(&reader.at, &view->result_size);
 }
 
 /* Memory for a record of 'size' bytes at the end of the arena. */
@@ -558,7 +514,7 @@ history_fade(struct history *history, int64_t now_ns)
         }
         if (!(record[4] & FLAG_DEAD)) {
             read_key(record, &reader, buffer, &key);
-            ended_ns = (int64_t)get_number(&reader) * NS_PER_MS;
+            ended_ns = (int64_t)varint_get(&reader.at) * NS_PER_MS;
             if (!is_over_its_bounds(history) && now_ns - ended_ns <= history->retention_ns)
                 break;
             empty_slot(history, find_slot(history, &key));
