@@ -281,9 +281,8 @@ unsubscribe(struct call *call)
 }
 
 static enum status
-fail_to_begin(struct call *call, const struct error *error)
+fail_to_begin(const struct error *error)
 {
-    (void)call;
     output_error(error);
     if (interrupt_seen())
         return STATUS_INTERRUPTED;
@@ -300,7 +299,7 @@ run(struct call *call)
         return session_status(error);
     }
     if ((call->waits && !subscribe(call, &error)) || !send_call(call, false, &error))
-        return fail_to_begin(call, error);
+        return fail_to_begin(error);
     return follow(call);
 }
 
