@@ -23,7 +23,7 @@ libhostler_a_SOURCES += \
 sbin_PROGRAMS += hostlerd
 hostlerd_SOURCES = agent/hostlerd.c
 hostlerd_LDADD = libhostler.a $(AGENT_LIBS)
-UNIT_TESTS += tests/unit/test-call tests/unit/test-config tests/unit/test-history tests/unit/test-loop \
+UNIT_TESTS += tests/unit/test-backend tests/unit/test-call tests/unit/test-config tests/unit/test-history tests/unit/test-loop \
   tests/unit/test-step tests/unit/test-task tests/unit/test-varint tests/unit/test-verb-tables \
   tests/unit/test-worker
 EXTRA_DIST += tests/unit/agent-fixture.h

@@ -228,6 +228,19 @@ repository_record_parse(const char *text, size_t size, struct repository_record 
            get_time(&source, "created", true, &ret_record->created_ns, err);
 }
 
+/* In as few digits as say the same numbers: 0.1 stays 0.1, which 17 digits, enough for any, would not
+   leave so.  To be freed, or NULL. */
+static char *
+dump_exactly(const json_t *value)
+{
+    _cleanup_free_ char *json = json_dumps(value, JSON_COMPACT | JSON_REAL_PRECISION(15));
+    json_t *again = json ? json_loads(json, 0, NULL) : NULL;
+    bool same = json_equal(value, again);
+
+    json_decref(again);
+    return same ? TAKE(json) : json_dumps(value, JSON_COMPACT | JSON_REAL_PRECISION(17));
+}
+
 static bool
 get_user_data(const struct source *source, char **ret_json, struct error **err)
 {
@@ -239,7 +252,7 @@ get_user_data(const struct source *source, char **ret_json, struct error **err)
         return true;
     if (!json_is_object(value))
         return bad_member(source, "userData", "an object", err);
-    json = json_dumps(value, JSON_COMPACT | JSON_REAL_PRECISION(17));
+    json = dump_exactly(value);
     if (!json)
         return bad_member(source, "userData", "an object that can be kept", err);
     *ret_json = json;

@@ -23,6 +23,7 @@ libhostler_a_SOURCES += \
   storage/transfer.c storage/transfer.h
 
 UNIT_TESTS += tests/unit/test-checksum tests/unit/test-copy tests/unit/test-endpoint tests/unit/test-endpoint-nbd \
-  tests/unit/test-format tests/unit/test-image \
-  tests/unit/test-image-lock tests/unit/test-repository-check
-EXTRA_DIST += tests/unit/endpoint-fixture.h tests/unit/repository-fixture.h
+  tests/unit/test-format tests/unit/test-image tests/unit/test-image-lock tests/unit/test-image-verbs \
+  tests/unit/test-repository-check tests/unit/test-repository-verbs tests/unit/test-transfer
+EXTRA_DIST += tests/unit/endpoint-fixture.h tests/unit/repository-fixture.h \
+  tests/unit/storage-fixture.h

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <config.h>
 
+#include "agent/base/clock.h"
 #include "storage/format.h"
 
 #include <setjmp.h>
@@ -288,10 +289,38 @@ formats_have_names(void **state)
     assert_string_equal(image_format_name(IMAGE_RAW), "raw");
 }
 
+static void
+numbers_of_the_callers_data_stay_as_they_were_written(void **state)
+{
+    static const char *const kept[] = {
+        "0.1", "0.30000000000000004", "1e-7", "-2.5", "3", "1e300"
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_COUNT(kept); i++) {
+        _cleanup_free_ char *user_data = xprintf("{\"n\":%s}", kept[i]);
+        _cleanup_(image_record_done) struct image_record read = { 0 };
+        struct image_record written = {
+            .size = 1, .created_ns = NS_PER_S, .generation = 1, .user_data = user_data
+        };
+        _cleanup_text_ struct text text = TEXT_INIT;
+        struct error *error = NULL;
+        char *end;
+
+        image_record_write(&written, &text);
+        if (!image_record_parse(text.bytes, text.length, &read, &error))
+            fail_msg("%s", error->message);
+        /* "1e-07" is as good; a digit more or less is not. */
+        assert_true(strtod(strchr(read.user_data, ':') + 1, &end) == strtod(kept[i], NULL));
+        assert_true(strlen(read.user_data) <= strlen(user_data) + 1);
+    }
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(numbers_of_the_callers_data_stay_as_they_were_written),
         cmocka_unit_test(an_image_record_is_read_as_it_was_written),
         cmocka_unit_test(a_copy_record_is_read_as_it_was_written),
         cmocka_unit_test(a_repository_record_is_read_as_it_was_written),
