@@ -368,6 +368,13 @@ try_open(struct nbd_endpoint *nbd, const char *file, enum endpoint_mode mode, st
         return false;
     if (!shake_hands(nbd, connection, err))
         return blame_server(nbd, err);
+    /* Whatever was inspected before: this is what QEMU has made of its header. */
+    if (nbd->file >= 0 && !child_server_holds_only(nbd->server, nbd->file)) {
+        error_set(err, ERROR_CONFLICT,
+                  "'%s' names another file that holds its data: that is not followed",
+                  nbd->endpoint.name);
+        return blame_server(nbd, err);
+    }
     size = nbd_get_size(nbd->handle);
     if (size < 0) {
         fail(&nbd->endpoint, "measure", 0, err);

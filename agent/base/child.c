@@ -11,6 +11,7 @@
 
 #include "agent/base/child.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
@@ -21,6 +22,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -495,6 +497,38 @@ child_serve(const char *const argv[], int listener, struct child_server **ret_se
     close_now(&server->child.output);
     *ret_server = server;
     return true;
+}
+
+/* Whether that descriptor of another process is the file of 'ours', or none on a disk at all. */
+static bool
+is_harmless(int folder, const char *name, const struct stat *ours)
+{
+    struct stat status;
+
+    if (fstatat(folder, name, &status, 0) < 0)
+        return errno == ENOENT; /* closed meanwhile */
+    if (S_ISCHR(status.st_mode))
+        return status.st_rdev == makedev(1, 3); /* /dev/null */
+    if (!S_ISREG(status.st_mode) && !S_ISBLK(status.st_mode) && !S_ISDIR(status.st_mode))
+        return true;
+    return status.st_dev == ours->st_dev && status.st_ino == ours->st_ino;
+}
+
+bool
+child_server_holds_only(const struct child_server *server, int fd)
+{
+    _cleanup_free_ char *path = xprintf("/proc/%d/fd", (int)server->child.pid);
+    DIR *folder = opendir(path);
+    struct dirent *entry;
+    struct stat ours;
+    bool only = folder && fstat(fd, &ours) == 0;
+
+    WORKER_ONLY();
+    while (only && (entry = readdir(folder)))
+        only = entry->d_name[0] == '.' || is_harmless(dirfd(folder), entry->d_name, &ours);
+    if (folder)
+        (void)closedir(folder);
+    return only;
 }
 
 /* Until it has ended, or for 'patience_ms'. */

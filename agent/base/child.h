@@ -46,6 +46,9 @@ bool child_exists(const char *program);
 struct child_server;
 bool child_serve(const char *const argv[], int listener, struct child_server **ret_server,
                  struct error **err) _must_check_;
+/* Whether of all files and block devices it has open only the one that 'fd' is, as far as can be told by
+   /proc.  Ours to ask once it has opened what it was told to. */
+bool child_server_holds_only(const struct child_server *server, int fd);
 /* Gives it 'patience_ms' to end by itself, then kills it, and frees 'server'.  '*ret_errors' (may
    be NULL) gets the last of its standard error, 4 KiB at most. */
 void child_server_end(struct child_server *server, unsigned patience_ms, struct text *ret_errors);

@@ -72,6 +72,26 @@ a_backing_file_that_is_not_allowed_is_not_read(void **state)
     assert_non_null(strstr(err->message, "backing file"));
 }
 
+/* As when the header is written anew after the file was inspected. */
+static void
+a_data_file_that_qemu_has_opened_is_not_read(void **state)
+{
+    const struct child_limits limits = { .timeout_ms = 60000, .output_size = 4096 };
+    _cleanup_free_ char *option = xprintf("data_file=%s/outside,data_file_raw=on", folder);
+    const char *const argv[] = { "qemu-img", "create", "-q",    "-f", "qcow2",
+                                 "-o",       option,   "named", "1M", NULL };
+    _cleanup_(error_freep) struct error *err = NULL;
+    _cleanup_text_ struct text output = TEXT_INIT;
+
+    (void)state;
+    need_qemu();
+    if (!child_run(argv, base, &limits, &output, &err))
+        fail_msg("%s", err->message);
+    err = cannot_open(base, "named", IMAGE_QCOW2, NULL);
+    if (err->code != ERROR_CONFLICT || !strstr(err->message, "another file"))
+        fail_msg("%s", err->message);
+}
+
 static void
 names_that_qemu_takes_for_protocols_are_files(void **state)
 {
@@ -181,6 +201,7 @@ main(void)
         TEST(an_overlay_shows_its_base_where_that_is_allowed),
         TEST(a_base_beside_the_folder_is_found_after_the_folder_was_renamed),
         TEST(a_backing_file_that_is_not_allowed_is_not_read),
+        TEST(a_data_file_that_qemu_has_opened_is_not_read),
         TEST(names_that_qemu_takes_for_protocols_are_files),
         TEST(a_file_that_is_no_qcow2_says_so_in_qemus_words),
         TEST(a_file_that_another_program_writes_to_is_in_use),
