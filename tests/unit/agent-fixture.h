@@ -58,6 +58,23 @@ fixture_close(void)
     ring_free(fixture.ring);
 }
 
+/* For cmocka: around a test. */
+static inline int
+fixture_begin(void **state)
+{
+    (void)state;
+    fixture_open(600, 100);
+    return 0;
+}
+
+static inline int
+fixture_end(void **state)
+{
+    (void)state;
+    fixture_close();
+    return 0;
+}
+
 static inline void
 fixture_answer(void *context, const struct task_answer *answer)
 {

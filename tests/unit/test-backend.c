@@ -4,22 +4,6 @@
 #include "agent/intern.h"
 #include "tests/unit/agent-fixture.h"
 
-static int
-open_all(void **state)
-{
-    (void)state;
-    fixture_open(600, 100);
-    return 0;
-}
-
-static int
-close_all(void **state)
-{
-    (void)state;
-    fixture_close();
-    return 0;
-}
-
 static void
 a_backend_is_told_of_when_it_changes_and_only_then(void **state)
 {
@@ -88,9 +72,10 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_backend_is_told_of_when_it_changes_and_only_then,
-                                        open_all, close_all),
+                                        fixture_begin, fixture_end),
         cmocka_unit_test_setup_teardown(
-            providers_of_snapshots_come_in_the_order_of_their_registration, open_all, close_all),
+            providers_of_snapshots_come_in_the_order_of_their_registration, fixture_begin,
+            fixture_end),
         cmocka_unit_test(a_text_has_one_number_and_there_is_room_for_some),
     };
 

@@ -116,20 +116,10 @@ static const struct verb on_worker = LONG_VERB(POOL_REPOSITORY);
 static int
 open_all(void **state)
 {
-    (void)state;
     memset(&script, 0, sizeof(script));
     for (size_t i = 0; i < ARRAY_COUNT(script.outcomes); i++)
         script.outcomes[i] = OUTCOME_COMPLETE;
-    fixture_open(600, 100);
-    return 0;
-}
-
-static int
-close_all(void **state)
-{
-    (void)state;
-    fixture_close();
-    return 0;
+    return fixture_begin(state);
 }
 
 static void
@@ -335,29 +325,31 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(steps_run_in_order_and_the_marked_one_answers, open_all,
-                                        close_all),
+                                        fixture_end),
         cmocka_unit_test_setup_teardown(steps_on_workers_run_in_order_and_the_marked_one_answers,
-                                        open_all, close_all),
+                                        open_all, fixture_end),
         cmocka_unit_test_setup_teardown(a_failure_runs_the_failure_steps_only_and_is_answered,
-                                        open_all, close_all),
+                                        open_all, fixture_end),
         cmocka_unit_test_setup_teardown(
-            a_failure_on_a_worker_runs_the_failure_steps_only_and_is_answered, open_all, close_all),
+            a_failure_on_a_worker_runs_the_failure_steps_only_and_is_answered, open_all,
+            fixture_end),
         cmocka_unit_test_setup_teardown(a_retry_runs_the_step_again_after_its_delay, open_all,
-                                        close_all),
+                                        fixture_end),
         cmocka_unit_test_setup_teardown(a_waiting_step_runs_again_when_its_key_is_woken, open_all,
-                                        close_all),
+                                        fixture_end),
         cmocka_unit_test_setup_teardown(a_step_whose_condition_fails_is_reported_as_skipped,
-                                        open_all, close_all),
+                                        open_all, fixture_end),
         cmocka_unit_test_setup_teardown(
-            a_run_that_breaks_off_is_done_and_still_runs_what_always_runs, open_all, close_all),
+            a_run_that_breaks_off_is_done_and_still_runs_what_always_runs, open_all, fixture_end),
         cmocka_unit_test_setup_teardown(
-            an_aborted_waiting_task_ends_at_once_through_its_failure_steps, open_all, close_all),
+            an_aborted_waiting_task_ends_at_once_through_its_failure_steps, open_all, fixture_end),
         cmocka_unit_test_setup_teardown(an_aborted_retrying_task_does_not_run_the_step_again,
-                                        open_all, close_all),
+                                        open_all, fixture_end),
         cmocka_unit_test_setup_teardown(
-            an_aborted_running_step_is_told_and_the_task_was_answered_before, open_all, close_all),
+            an_aborted_running_step_is_told_and_the_task_was_answered_before, open_all,
+            fixture_end),
         cmocka_unit_test_setup_teardown(events_tell_the_start_the_progress_and_the_end_in_order,
-                                        open_all, close_all),
+                                        open_all, fixture_end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -58,18 +58,8 @@ static const struct verb reads = { .name = "test.reads",
 static int
 open_all(void **state)
 {
-    (void)state;
     runs = 0;
-    fixture_open(600, 100);
-    return 0;
-}
-
-static int
-close_all(void **state)
-{
-    (void)state;
-    fixture_close();
-    return 0;
+    return fixture_begin(state);
 }
 
 static void
@@ -243,22 +233,22 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(an_id_in_use_is_refused_with_its_holder_and_nothing_is_done,
-                                        open_all, close_all),
+                                        open_all, fixture_end),
         cmocka_unit_test_setup_teardown(a_read_conflicts_too_but_leaves_no_trace, open_all,
-                                        close_all),
+                                        fixture_end),
         cmocka_unit_test_setup_teardown(
-            an_id_is_free_when_its_task_has_ended_and_names_the_newer_one, open_all, close_all),
+            an_id_is_free_when_its_task_has_ended_and_names_the_newer_one, open_all, fixture_end),
         cmocka_unit_test_setup_teardown(a_failed_call_has_no_result_and_once_repeats_its_error,
-                                        open_all, close_all),
+                                        open_all, fixture_end),
         cmocka_unit_test_setup_teardown(once_joins_a_running_task_and_repeats_an_ended_one,
-                                        open_all, close_all),
+                                        open_all, fixture_end),
         cmocka_unit_test_setup_teardown(a_number_of_one_connection_is_not_that_of_another, open_all,
-                                        close_all),
+                                        fixture_end),
         cmocka_unit_test_setup_teardown(too_many_tasks_are_refused_with_the_limit, open_all,
-                                        close_all),
+                                        fixture_end),
         cmocka_unit_test_setup_teardown(a_task_without_a_name_gets_a_fresh_uuid, open_all,
-                                        close_all),
-        cmocka_unit_test_setup_teardown(a_read_that_never_waits_is_cheap, open_all, close_all),
+                                        fixture_end),
+        cmocka_unit_test_setup_teardown(a_read_that_never_waits_is_cheap, open_all, fixture_end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -49,19 +49,9 @@ wait_for(const struct counted *counted)
 static int
 open_all(void **state)
 {
-    (void)state;
     atomic_store(&running, 0);
     atomic_store(&most_running, 0);
-    fixture_open(600, 100);
-    return 0;
-}
-
-static int
-close_all(void **state)
-{
-    (void)state;
-    fixture_close();
-    return 0;
+    return fixture_begin(state);
 }
 
 static void
@@ -200,15 +190,15 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_lane_never_holds_more_threads_than_its_limit, open_all,
-                                        close_all),
-        cmocka_unit_test_setup_teardown(two_lanes_run_beside_each_other, open_all, close_all),
+                                        fixture_end),
+        cmocka_unit_test_setup_teardown(two_lanes_run_beside_each_other, open_all, fixture_end),
         cmocka_unit_test_setup_teardown(however_many_lanes_are_stuck_another_goes_on, open_all,
-                                        close_all),
+                                        fixture_end),
         cmocka_unit_test_setup_teardown(a_full_lane_answers_busy_with_when_to_come_back, open_all,
-                                        close_all),
-        cmocka_unit_test_setup_teardown(a_stuck_lane_answers_busy_at_once, open_all, close_all),
+                                        fixture_end),
+        cmocka_unit_test_setup_teardown(a_stuck_lane_answers_busy_at_once, open_all, fixture_end),
         cmocka_unit_test_setup_teardown(a_waiting_job_can_be_taken_back_a_running_one_cannot,
-                                        open_all, close_all),
+                                        open_all, fixture_end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
