@@ -19,6 +19,21 @@
 
 #define DEPENDENTS_MAX 100 /* named in an error */
 
+/* The same for one component without openat2(): it may be no link, and no other file system's root. */
+static int
+open_directory_plainly(int dirfd, const char *name)
+{
+    int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    struct stat parent, child;
+
+    if (fd < 0 ||
+        (fstat(dirfd, &parent) == 0 && fstat(fd, &child) == 0 && parent.st_dev == child.st_dev))
+        return fd;
+    (void)close(fd);
+    errno = EXDEV;
+    return -1;
+}
+
 /* A directory right below 'dirfd', following no link and leaving no tree. */
 static int
 open_directory(int dirfd, const char *name)
@@ -26,8 +41,10 @@ open_directory(int dirfd, const char *name)
     struct open_how how = { .flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
                             .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS |
                                        RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV };
+    int fd = (int)syscall(SYS_openat2, dirfd, name, &how, sizeof(how));
 
-    return (int)syscall(SYS_openat2, dirfd, name, &how, sizeof(how));
+    /* systemd's RestrictSUIDSGID= and some containers take the call away. */
+    return fd < 0 && errno == ENOSYS ? open_directory_plainly(dirfd, name) : fd;
 }
 
 static bool
