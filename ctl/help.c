@@ -152,11 +152,12 @@ write_program(const struct verbs *verbs, size_t width, struct text *text)
     write_pair(text, "2", "wrong usage", 7, width);
     write_pair(text, "3", "no connection, or it broke, or no answer came in time", 7, width);
     write_pair(text, "4", "with --wait: the task failed or was aborted after its answer", 7, width);
-    text_append_string(text, "\nExamples:\n"
-                             "  hostler repository list\n"
-                             "  hostler image import --repository slow --path a.qcow2 --source-format qcow2\n"
-                             "  hostler event watch --topics 'task.*'\n"
-                             "  hostler help image copy\n");
+    text_append_string(
+        text, "\nExamples:\n"
+              "  hostler repository list\n"
+              "  hostler image import --repository slow --path a.qcow2 --source-format qcow2\n"
+              "  hostler event watch --topics 'task.*'\n"
+              "  hostler help image copy\n");
 }
 
 static void
