@@ -32,6 +32,7 @@ struct connection {
     struct text out;   /* frames (or the body) that wait to be written */
     size_t tasks;      /* in flight: started here and not over; limited */
     size_t unanswered; /* messages and batches that are still to be answered */
+    size_t gathered;   /* bytes of answers that unfinished batches hold */
     struct reply *replies;              /* rpc/request.c's: calls that are not over yet */
     size_t subscriptions;               /* limited */
     struct subscriber *subscriber;      /* rpc/subscription.c's, or NULL */
@@ -41,7 +42,8 @@ struct connection {
 
 /* The open connection of that number, or NULL. */
 struct connection *connection_find(struct rpc *rpc, uint64_t number);
-/* Queues one text message (copied, framed) and asks for a turn to write.  Not when closed. */
+/* Queues one text message (copied, framed) and asks for a turn to write.  Not when closed.  HTTP:
+   appends to the body. */
 void connection_send(struct connection *connection, const char *json, size_t size);
 /* Asks for a turn to write: the transport then calls subscription_fill() and writes 'out'. */
 void connection_wake(struct connection *connection);

@@ -26,14 +26,16 @@
 #include "rpc/envelope.h"
 #include "rpc/rpc.h"
 
-#define ID_INLINE_SIZE 64             /* ids up to this size need no memory of their own */
-#define SPARE_MAX 1024                /* replies kept for the next calls */
-#define BATCH_TEXT_MAX (900 * 1024)   /* our own frames stay under 1 MiB */
-#define SCRATCH_KEPT_MAX (256 * 1024) /* a larger buffer is given back */
+#define ID_INLINE_SIZE 64               /* ids up to this size need no memory of their own */
+#define SPARE_MAX 1024                  /* replies kept for the next calls */
+#define BATCH_TEXT_MAX (900 * 1024)     /* our own frames stay under 1 MiB */
+#define GATHERED_MAX (64 * 1024 * 1024) /* bytes in all unfinished batches together */
+#define SCRATCH_KEPT_MAX (256 * 1024)   /* a larger buffer is given back */
 
 struct batch {
     struct connection *connection; /* NULL: gone */
-    struct text text;              /* "[answer,answer" */
+    struct text text;              /* "[answer,answer"; HTTP: nothing, the body holds it */
+    bool begun;                    /* the array is open */
     size_t pending;                /* calls that are not answered yet, and the reading itself */
 };
 
@@ -48,7 +50,8 @@ struct reply {
 
 static struct reply *spare_replies; /* loop only, like all here */
 static size_t spare_count;
-static struct text scratch; /* the answer that is being written */
+static struct text scratch;  /* the answer that is being written */
+static size_t gathered_size; /* bytes in all batches */
 
 static struct reply *
 reply_new(struct connection *connection, struct batch *batch, struct slice id)
@@ -120,13 +123,59 @@ message_answered(struct connection *connection)
 }
 
 static void
+batch_forget_text(struct batch *batch)
+{
+    if (batch->connection)
+        batch->connection->gathered -= batch->text.length;
+    gathered_size -= batch->text.length;
+    text_done(&batch->text);
+    batch->begun = false;
+}
+
+static void
 batch_flush(struct batch *batch)
 {
-    if (batch->text.length == 0)
+    struct connection *connection = batch->connection;
+
+    if (!batch->begun)
         return; /* notifications only */
+    if (connection->http) {
+        connection_send(connection, "]", 1);
+        return;
+    }
     text_append_char(&batch->text, ']');
-    connection_send(batch->connection, batch->text.bytes, batch->text.length);
-    text_clear(&batch->text);
+    connection->gathered++;
+    gathered_size++;
+    connection_send(connection, batch->text.bytes, batch->text.length);
+    batch_forget_text(batch);
+}
+
+/*
+ * Puts what is in 'scratch' into the batch.  HTTP has one body, whose size connection_send()
+ * bounds, so the array grows there.  Over a WebSocket answers that would make the frame too large
+ * go ahead in an array of their own, and so do those that unfinished batches (of this connection,
+ * or of all) would hold too much of: a call may take hours, and the others of its batch with it.
+ */
+static void
+batch_add(struct batch *batch)
+{
+    struct connection *connection = batch->connection;
+
+    if (!connection->http && batch->text.length + scratch.length > BATCH_TEXT_MAX)
+        batch_flush(batch);
+    if (connection->http) {
+        connection_send(connection, batch->begun ? "," : "[", 1);
+        connection_send(connection, scratch.bytes, scratch.length);
+        batch->begun = true;
+        return;
+    }
+    text_append_char(&batch->text, batch->begun ? ',' : '[');
+    text_append(&batch->text, scratch.bytes, scratch.length);
+    batch->begun = true;
+    connection->gathered += 1 + scratch.length;
+    gathered_size += 1 + scratch.length;
+    if (connection->gathered > BATCH_TEXT_MAX || gathered_size > GATHERED_MAX)
+        batch_flush(batch);
 }
 
 static void
@@ -138,7 +187,7 @@ batch_unref(struct batch *batch)
         batch_flush(batch);
         message_answered(batch->connection);
     }
-    text_done(&batch->text);
+    batch_forget_text(batch);
     free(batch);
 }
 
@@ -146,16 +195,10 @@ batch_unref(struct batch *batch)
 static void
 deliver(struct connection *connection, struct batch *batch)
 {
-    if (!batch) {
+    if (batch)
+        batch_add(batch);
+    else
         connection_send(connection, scratch.bytes, scratch.length);
-    } else {
-        /* Answers that would make the frame too large go ahead in one of their own; not over HTTP,
-           which has one body. */
-        if (!connection->http && batch->text.length + scratch.length > BATCH_TEXT_MAX)
-            batch_flush(batch);
-        text_append_char(&batch->text, batch->text.length ? ',' : '[');
-        text_append(&batch->text, scratch.bytes, scratch.length);
-    }
     text_clear(&scratch);
     if (scratch.capacity > SCRATCH_KEPT_MAX)
         text_done(&scratch);
@@ -346,8 +389,11 @@ request_forget(struct connection *connection)
     while (connection->replies) {
         struct reply *reply = connection->replies;
 
-        if (reply->batch)
+        /* What it holds is for nobody any more, and its calls may take hours. */
+        if (reply->batch && reply->batch->connection) {
+            batch_forget_text(reply->batch);
             reply->batch->connection = NULL;
+        }
         leave_connection(reply);
         reply->connection = NULL;
     }

@@ -51,13 +51,18 @@ connection_send(struct connection *connection, const char *json, size_t size)
 
     assert(!connection->closed);
     text_append(sent, json, size);
-    text_append_char(sent, '\n');
+    if (!connection->http) /* its body grows */
+        text_append_char(sent, '\n');
 }
 
 void
 connection_finish(struct connection *connection)
 {
-    fake->finished[connection - fake->connections]++;
+    size_t n = (size_t)(connection - fake->connections);
+
+    fake->finished[n]++;
+    if (fake->sent[n].length)
+        text_append_char(&fake->sent[n], '\n');
 }
 
 /* ---- verbs ---- */

@@ -482,6 +482,48 @@ batch_whose_answers_are_too_large_comes_in_several_frames(void **state)
 }
 
 static void
+unfinished_batches_hold_back_no_more_than_one_frame(void **state)
+{
+    const struct connection *connection = &fake->connections[0];
+    char message[256];
+
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        (void)snprintf(message, sizeof(message),
+                       "[{\"jsonrpc\":\"2.0\",\"method\":\"large\",\"id\":%d},"
+                       "{\"jsonrpc\":\"2.0\",\"method\":\"hold\",\"id\":\"%d\"}]",
+                       i, i);
+        fake_receive_sized(0, message, strlen(message));
+        assert_in_range(connection->gathered, 0, 1000 * 1024);
+        /* Every other one has no room any more: its first answer goes ahead. */
+        assert_int_equal(strlen(fake_sent(0)) > 0, i > 0);
+    }
+    for (int i = 0; i < 4; i++) {
+        (void)snprintf(message, sizeof(message), "%d", i);
+        fake_end(message);
+        assert_non_null(strstr(fake_sent(0), "\"held\""));
+    }
+    assert_int_equal(connection->gathered, 0);
+    assert_int_equal(connection->unanswered, 0);
+}
+
+static void
+batch_of_a_closed_connection_holds_nothing(void **state)
+{
+    (void)state;
+    fake_ask(0, "[{\"jsonrpc\":\"2.0\",\"method\":\"large\",\"id\":1},"
+                "{\"jsonrpc\":\"2.0\",\"method\":\"hold\",\"id\":\"a\"},"
+                "{\"jsonrpc\":\"2.0\",\"method\":\"hold\",\"id\":\"b\"}]");
+    assert_in_range(fake->connections[0].gathered, 500000, 600000);
+    request_forget(&fake->connections[0]);
+    assert_int_equal(fake->connections[0].gathered, 0);
+    fake->connections[0].closed = true;
+    fake_end("a");
+    fake_end("b");
+    assert_string_equal(fake_sent(0), "");
+}
+
+static void
 closed_connection_takes_no_task_with_it(void **state)
 {
     (void)state;
@@ -532,12 +574,16 @@ post_of_notifications_is_finished_with_nothing(void **state)
 static void
 post_of_a_batch_has_one_body_however_large(void **state)
 {
+    json_t *array;
+
     (void)state;
     fake->connections[0].http = true;
-    assert_null(strchr(fake_ask(0, "[{\"jsonrpc\":\"2.0\",\"method\":\"large\",\"id\":1},"
+    array = json_loads(fake_ask(0, "[{\"jsonrpc\":\"2.0\",\"method\":\"large\",\"id\":1},"
                                    "{\"jsonrpc\":\"2.0\",\"method\":\"large\",\"id\":2},"
                                    "{\"jsonrpc\":\"2.0\",\"method\":\"large\",\"id\":3}]"),
-                       '\n'));
+                       0, NULL);
+    assert_int_equal(json_array_size(array), 3);
+    json_decref(array);
 }
 
 static void
@@ -585,6 +631,8 @@ main(void)
         CLAIM(batch_waits_for_its_slowest_call),
         CLAIM(call_that_answers_early_counts_as_answered_in_a_batch),
         CLAIM(batch_whose_answers_are_too_large_comes_in_several_frames),
+        CLAIM(unfinished_batches_hold_back_no_more_than_one_frame),
+        CLAIM(batch_of_a_closed_connection_holds_nothing),
         CLAIM(closed_connection_takes_no_task_with_it),
         CLAIM(post_is_finished_when_all_is_answered),
         CLAIM(post_of_notifications_is_finished_with_nothing),
