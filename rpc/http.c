@@ -18,6 +18,8 @@
 
 #define LINGER_S 5
 #define DROPPED_MAX_SIZE (64 * 1024 * 1024)
+#define READ_S 60             /* that a client has to read an answer, */
+#define READ_RATE (16 * 1024) /* and one more for each so many bytes */
 
 struct response {
     unsigned status;
@@ -63,8 +65,15 @@ respond(struct session *session, const struct response *response)
     text_append_string(&text, response->close ? "connection: close\r\n\r\n" : "\r\n");
     if (!head)
         text_append(&text, response->body, response->size);
-    return lws_write(session->wsi, (unsigned char *)text.bytes + LWS_PRE, text.length - LWS_PRE,
-                     LWS_WRITE_HTTP_FINAL) >= 0;
+    if (lws_write(session->wsi, (unsigned char *)text.bytes + LWS_PRE, text.length - LWS_PRE,
+                  LWS_WRITE_HTTP_FINAL) < 0)
+        return false;
+    if (lws_partial_buffered(session->wsi)) {
+        session->kept = text.length;
+        lws_set_timeout(session->wsi, PENDING_TIMEOUT_HTTP_CONTENT,
+                        READ_S + (int)(text.length / READ_RATE));
+    }
+    return true;
 }
 
 void
@@ -210,6 +219,7 @@ begin(struct session *session, const char *path)
 
     if (session->closing)
         return -1;
+    session->kept = 0;
     session_disconnect(session); /* of a request before it that ended early */
     for (size_t i = 0; i < ARRAY_COUNT(gets); i++)
         if (lws_hdr_total_length(session->wsi, gets[i]) > 0)

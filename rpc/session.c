@@ -86,6 +86,7 @@ unwake(struct session *session)
 void
 session_free(struct session *session)
 {
+    session->kept = 0;
     session_disconnect(session);
     unwake(session);
     session->transport->session_count--;
@@ -195,8 +196,10 @@ session_disconnect(struct session *session)
     session_forget_joined(session);
     session->written = 0;
     session->finished = false;
-    if (!connection)
+    if (!connection) {
+        session_count_out(session);
         return;
+    }
     connection->closed = true;
     request_forget(connection);
     subscription_forget(connection);
@@ -218,6 +221,7 @@ session_disconnect(struct session *session)
     free(connection->caller);
     free(connection);
     session->connection = NULL;
+    session_count_out(session);
 }
 
 /* ---- writing ---- */
@@ -246,6 +250,33 @@ session_return_buffer(struct session *session)
     } else {
         text_done(out);
     }
+}
+
+/* Without it a client that reads steadily, but never all that waits, would make us keep all that
+   it ever read.  At most as much is moved as was written. */
+void
+session_drop_written(struct session *session)
+{
+    struct text *out = &session->connection->out;
+    size_t waiting = out->length - session->written;
+
+    if (session->written < waiting)
+        return;
+    memmove(out->bytes, out->bytes + session->written, waiting);
+    out->length = waiting;
+    session->written = 0;
+}
+
+void
+session_count_out(struct session *session)
+{
+    const struct connection *connection = session->connection;
+    size_t size = session->kept;
+
+    if (connection)
+        size += connection->out.length - session->written;
+    session->transport->out_size += size - session->counted;
+    session->counted = size;
 }
 
 void
@@ -368,6 +399,16 @@ sessions_open(struct rpc_transport *transport)
 
 /* ---- what the rest of rpc/ calls ---- */
 
+/* Whether the client has left too much unread to be sent 'size' bytes more. */
+static bool
+is_over(const struct session *session, size_t size)
+{
+    size_t waiting = session->connection->out.length - session->written;
+
+    return waiting + size > OUT_MAX_SIZE ||
+           (waiting > OUT_SHARE_SIZE && session->transport->out_size > OUT_ALL_SIZE);
+}
+
 void
 connection_send(struct connection *connection, const char *json, size_t size)
 {
@@ -377,15 +418,18 @@ connection_send(struct connection *connection, const char *json, size_t size)
     LOOP_ONLY();
     if (session->closing)
         return;
-    if (connection->out.length - session->written + size > OUT_MAX_SIZE) {
+    if (is_over(session, size)) {
         connection->out.length = session->written;
-        connection_close(connection, 1013, "answers are not read");
+        connection_close(connection, 1013,
+                         connection->http ? "the answers are too large together"
+                                          : "answers are not read");
         return;
     }
     session_take_buffer(session);
     if (!connection->http)
         text_append(&connection->out, header, frame_header(header, size));
     text_append(&connection->out, json, size);
+    session_count_out(session);
     if (!connection->http)
         session_wake(session);
 }

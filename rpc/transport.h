@@ -22,9 +22,11 @@
 #include "rpc/auth.h"
 #include "rpc/connection.h"
 
-#define WRITE_SIZE (256 * 1024)             /* about as much goes out in one write */
-#define OUT_PAUSE_SIZE (4 * 1024 * 1024)    /* unread answers at which we stop reading requests */
-#define OUT_MAX_SIZE (32 * 1024 * 1024)     /* and at which the client is given up */
+#define WRITE_SIZE (256 * 1024)          /* about as much goes out in one write */
+#define OUT_PAUSE_SIZE (4 * 1024 * 1024) /* unread answers at which we stop reading requests */
+#define OUT_MAX_SIZE (32 * 1024 * 1024)  /* and at which the client is given up */
+#define OUT_ALL_SIZE (256 * 1024 * 1024) /* unread answers of all together: from then on ... */
+#define OUT_SHARE_SIZE (64 * 1024)       /* ... clients with more than this unread are given up */
 #define JOINED_MAX_SIZE (256 * 1024 * 1024) /* unfinished messages of all clients together */
 #define SPARE_COUNT 8
 
@@ -44,6 +46,7 @@ struct rpc_transport {
     int reserve_fd; /* given up for a moment when descriptors run out */
     size_t session_count, session_max;
     size_t joined_size; /* bytes of all 'in' together */
+    size_t out_size;    /* bytes that wait to be read by clients, all together */
 
     struct session **by_number; /* hash of those with a connection; chained */
     size_t slot_count;          /* a power of two */
@@ -65,6 +68,8 @@ struct session {
     struct connection *connection;
     struct text in; /* the pieces so far of a message that did not come whole */
     size_t written; /* bytes of connection->out, whole frames, that libwebsockets has */
+    size_t kept;    /* bytes at most that libwebsockets keeps for a full socket */
+    size_t counted; /* of transport->out_size */
     size_t dropped; /* HTTP: bytes of a refused body */
     struct session *next_woken, *previous_woken, *next_of_slot;
     char *close_reason; /* HTTP: why the answer is not given; owned, or NULL */
@@ -96,6 +101,10 @@ void session_forget_joined(struct session *session);
 /* 'out' gets a buffer where it has none; an empty one is given back, for most are idle. */
 void session_take_buffer(struct session *session);
 void session_return_buffer(struct session *session);
+/* What of 'out' was written makes room. */
+void session_drop_written(struct session *session);
+/* Brings transport->out_size up to date, after 'out', 'written' or 'kept' has changed. */
+void session_count_out(struct session *session);
 void session_wake(struct session *session);
 /* Ends it without a word: a socket that failed, or a client that is gone. */
 void session_kill(struct session *session);

@@ -85,6 +85,7 @@ websocket_confirm(struct session *session)
         http_refuse(session, &refusal);
         return -1;
     }
+    session_disconnect(session); /* of a request before it that ended early */
     session_connect(session, &identity, false);
     return 0;
 }
@@ -208,6 +209,7 @@ websocket_flush(struct session *session)
         }
         session->written += size;
         session->blocked = lws_partial_buffered(session->wsi);
+        session->kept = session->blocked ? size : 0;
         if (session->blocked)
             break;
     }
@@ -215,6 +217,9 @@ websocket_flush(struct session *session)
         resume_reading(session);
     if (out->length == session->written)
         session_return_buffer(session);
+    else
+        session_drop_written(session);
+    session_count_out(session);
     if (session->blocked)
         (void)lws_callback_on_writable(session->wsi);
     return !session->blocked && (more || out->length > session->written);
@@ -228,6 +233,7 @@ writeable(struct session *session)
         return -1;
     if (session->blocked) {
         session->blocked = false;
+        session->kept = 0;
         session_heard(session); /* it reads: it lives */
     }
     session_wake(session);
