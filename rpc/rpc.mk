@@ -28,12 +28,12 @@ libhostler_a_SOURCES += \
   rpc/snapshot-stream.c rpc/snapshot-stream.h \
   rpc/subscription.c rpc/subscription.h
 UNIT_TESTS += tests/unit/test-subscription
-UNIT_TESTS += tests/unit/test-auth tests/unit/test-origin
+UNIT_TESTS += tests/unit/test-auth tests/unit/test-origin tests/unit/test-session
 libhostler_a_SOURCES += rpc/value.c rpc/value.h
 UNIT_TESTS += tests/unit/test-answer tests/unit/test-args tests/unit/test-discover \
   tests/unit/test-dispatch tests/unit/test-envelope tests/unit/test-fuzz-corpus \
   tests/unit/test-rate tests/unit/test-request tests/unit/test-scan tests/unit/test-value
-EXTRA_DIST += tests/unit/fake-agent.h
+EXTRA_DIST += tests/unit/fake-agent.h tests/unit/fake-lws.h
 if FUZZING
 noinst_PROGRAMS += tests/fuzz/fuzz-request
 tests_fuzz_fuzz_request_SOURCES = tests/fuzz/fuzz-request.c
