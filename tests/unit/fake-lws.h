@@ -175,7 +175,8 @@ lws_get_urlarg_by_name(struct lws *wsi, const char *name, char *buf, int len)
     if (!wsi->argument || strncmp(wsi->argument, name, size) != 0 ||
         strlen(wsi->argument) >= (size_t)len)
         return NULL;
-    return strcpy(buf, wsi->argument) + size;
+    memcpy(buf, wsi->argument, strlen(wsi->argument) + 1);
+    return buf + size;
 }
 
 SSL *
