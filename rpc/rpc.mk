@@ -29,7 +29,8 @@ libhostler_a_SOURCES += \
   rpc/subscription.c rpc/subscription.h
 UNIT_TESTS += tests/unit/test-subscription
 UNIT_TESTS += tests/unit/test-auth tests/unit/test-origin tests/unit/test-session \
-  tests/unit/test-admission tests/unit/test-audience tests/unit/test-http tests/unit/test-metrics tests/unit/test-websocket
+  tests/unit/test-admission tests/unit/test-audience tests/unit/test-http tests/unit/test-metrics \
+  tests/unit/test-tls tests/unit/test-websocket
 libhostler_a_SOURCES += rpc/value.c rpc/value.h
 UNIT_TESTS += tests/unit/test-answer tests/unit/test-args tests/unit/test-discover \
   tests/unit/test-dispatch tests/unit/test-envelope tests/unit/test-fuzz-corpus \
