@@ -399,14 +399,18 @@ sessions_open(struct rpc_transport *transport)
 
 /* ---- what the rest of rpc/ calls ---- */
 
-/* Whether the client has left too much unread to be sent 'size' bytes more. */
-static bool
-is_over(const struct session *session, size_t size)
+/* Why the client cannot be sent 'size' bytes more, after what it has left unread; NULL: it can. */
+static const char *
+why_too_much(const struct session *session, size_t size)
 {
     size_t waiting = session->connection->out.length - session->written;
 
-    return waiting + size > OUT_MAX_SIZE ||
-           (waiting > OUT_SHARE_SIZE && session->transport->out_size > OUT_ALL_SIZE);
+    if (waiting + size > OUT_MAX_SIZE)
+        return session->connection->http ? "the answers are too large together"
+                                         : "answers are not read";
+    if (waiting > OUT_SHARE_SIZE && session->transport->out_size > OUT_ALL_SIZE)
+        return "too many answers are not read by all clients together";
+    return NULL;
 }
 
 void
@@ -414,15 +418,15 @@ connection_send(struct connection *connection, const char *json, size_t size)
 {
     struct session *session = connection->transport;
     unsigned char header[10];
+    const char *too_much;
 
     LOOP_ONLY();
     if (session->closing)
         return;
-    if (is_over(session, size)) {
+    too_much = why_too_much(session, size);
+    if (too_much) {
         connection->out.length = session->written;
-        connection_close(connection, 1013,
-                         connection->http ? "the answers are too large together"
-                                          : "answers are not read");
+        connection_close(connection, 1013, too_much);
         return;
     }
     session_take_buffer(session);
