@@ -256,6 +256,12 @@ complete_body(struct session *session)
 
     if (!session->connection)
         return -1;
+    /* The next request came before the answer to this one: libwebsockets 4.1 takes it for the end
+       of this one's body, in each turn of the loop until the answer is written.  It cannot be made
+       to wait (what stops its reading stops its writing), so it may not wait for long. */
+    if (session->received)
+        return session->finished ? 0 : -1;
+    session->received = true;
     session->in = TEXT_INIT;
     session->transport->joined_size -= message.length;
     if (!utf8_valid(message.bytes, message.length)) {

@@ -195,7 +195,7 @@ session_disconnect(struct session *session)
 
     session_forget_joined(session);
     session->written = 0;
-    session->finished = false;
+    session->received = session->finished = false;
     if (!connection) {
         session_count_out(session);
         return;

@@ -85,6 +85,7 @@ struct session {
     bool dead : 1;      /* shut down: only libwebsockets does not know yet */
     bool pinged : 1;    /* since it was heard last */
     bool websocket : 1;
+    bool received : 1; /* HTTP: the body is there, and its answer is not written */
     bool finished : 1; /* HTTP: all answers of the request are there */
 };
 

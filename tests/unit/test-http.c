@@ -199,6 +199,26 @@ post_is_answered_when_it_is_finished(void **state)
     assert_int_equal(session->wsi->timeout_s, 0);
 }
 
+/* libwebsockets 4.1 tells of the end again for each turn that the next request waits. */
+static void
+end_that_is_told_again_is_no_message(void **state)
+{
+    struct session *session = post_body("[1]");
+
+    (void)state;
+    assert_int_equal(event(session, LWS_CALLBACK_HTTP_BODY_COMPLETION, NULL), 0);
+    connection_finish(session->connection);
+    assert_int_equal(event(session, LWS_CALLBACK_HTTP_BODY_COMPLETION, NULL), 0);
+    assert_string_equal(fake->received.bytes, "[1]\n");
+    connection_send(session->connection, "[2]", 3);
+    assert_int_equal(event(session, LWS_CALLBACK_HTTP_WRITEABLE, NULL), 0);
+    assert_answer(session, "200 OK", "[2]");
+    session = post_body("[3]");
+    assert_int_equal(event(session, LWS_CALLBACK_HTTP_BODY_COMPLETION, NULL), 0);
+    assert_int_equal(event(session, LWS_CALLBACK_HTTP_BODY_COMPLETION, NULL), -1); /* no spinning */
+    assert_string_equal(fake->received.bytes, "[1]\n[3]\n");
+}
+
 static void
 post_that_asks_for_no_answer_gets_204(void **state)
 {
@@ -324,6 +344,7 @@ main(void)
         CLAIM(post_is_refused_by_what_is_wrong_with_it),
         CLAIM(other_methods_are_told_which_there_are),
         CLAIM(post_is_answered_when_it_is_finished),
+        CLAIM(end_that_is_told_again_is_no_message),
         CLAIM(post_that_asks_for_no_answer_gets_204),
         CLAIM(answer_that_is_not_read_has_its_time_and_is_counted),
         CLAIM(post_that_rpc_gave_up_says_why),
