@@ -352,7 +352,9 @@ look_at(struct session *session)
 
     if (!session->websocket || session->dead)
         return;
-    if (silent_s >= (session->closing ? CLOSE_AFTER_S : DEAD_AFTER_S)) {
+    /* Nobody is dead who was not asked: it may be we who slept. */
+    if (session->closing ? silent_s >= CLOSE_AFTER_S
+                         : silent_s >= DEAD_AFTER_S && session->pinged) {
         log_debug(NULL, "connection %llu: silent for %u s",
                   (unsigned long long)session->connection->number, (unsigned)silent_s);
         session_kill(session);

@@ -99,6 +99,21 @@ silent_client_is_pinged_once_and_then_given_up(void **state)
 }
 
 static void
+after_a_stall_clients_are_asked_before_they_are_given_up(void **state)
+{
+    struct session *session = fake_websocket(), *gone = fake_websocket();
+
+    (void)state;
+    patrol_after(1000);
+    assert_written(session, PING);
+    assert_written(gone, PING);
+    (void)websocket_event(session, LWS_CALLBACK_RECEIVE_PONG, NULL, 0);
+    patrol_after(1);
+    assert_false(session->dead);
+    assert_true(gone->dead);
+}
+
+static void
 pong_a_message_or_a_read_are_signs_of_life(void **state)
 {
     struct session *session = fake_websocket();
@@ -386,6 +401,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         CLAIM(silent_client_is_pinged_once_and_then_given_up),
+        CLAIM(after_a_stall_clients_are_asked_before_they_are_given_up),
         CLAIM(pong_a_message_or_a_read_are_signs_of_life),
         CLAIM(closed_one_has_ten_seconds_to_say_so_too),
         CLAIM(patrol_looks_at_all_of_many_some_at_a_time),
