@@ -156,11 +156,12 @@ static bool
 unsubscribe(struct connection *connection, const char *name, struct error **err)
 {
     struct filter *filter = NULL;
-    uint64_t number;
+    char digits[20];
     int length = 0;
 
-    if (sscanf(name, "s%19" SCNu64 "%n", &number, &length) == 1 && name[length] == '\0')
-        filter = subscription_find(connection, number, NULL);
+    /* Digits alone: a number may begin with a blank or a sign. */
+    if (sscanf(name, "s%19[0-9]%n", digits, &length) == 1 && name[length] == '\0')
+        filter = subscription_find(connection, strtoull(digits, NULL, 10), NULL);
     if (!filter) {
         error_set(err, ERROR_NOT_FOUND, "this connection has no subscription '%s'", name);
         error_data_text(err, "kind", "subscription");

@@ -114,6 +114,14 @@ def test_nothing_comes_after_unsubscribing(bare):
             assert error.data["kind"] == "subscription" and error.data["id"] == unknown
 
 
+@pytest.mark.parametrize("sign", [" ", "+", "\t"])
+def test_a_subscription_has_one_name(bare, sign):
+    with bare.connect() as client:
+        name = client.call("event.subscribe")["subscription"]
+        assert client.error("event.unsubscribe", {"subscription": "s" + sign + name[1:]}).name == "NotFound"
+        assert client.call("event.unsubscribe", {"subscription": name}) == {}
+
+
 def test_a_subscription_is_its_connections_own(bare):
     with bare.connect() as client, bare.connect() as other:
         name = client.call("event.subscribe")["subscription"]
