@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""HTTP requests that are sent before the one in front of them was answered."""
+"""POST /rpc: what is sent behind one that was not answered yet, and answers that a socket does not take at once."""
 import json
 import re
 
@@ -56,3 +56,23 @@ def test_what_comes_behind_a_post_that_waits_ends_the_socket_and_no_task(agent, 
         assert raw.rest() == b""
     assert client.call("task.status", {"task": held})["status"] == "running"
     assert client.call("task.abort", {"task": held})["task"] == held
+
+
+def test_a_large_answer_comes_whole_and_the_socket_carries_the_next(agent):
+    """More than the socket takes: libwebsockets keeps the rest, under a time limit of ours."""
+    with Raw(agent.socket) as raw:
+        raw.socket.sendall(post(*((id, "rpc.discover", {}) for id in range(50))))
+        assert agent.call("host.ping") == {}  # it goes on while nothing is read
+        status, text = body(raw)
+        assert status == 200 and len(text) > 1 << 20
+        assert {answer["id"] for answer in json.loads(text)} == set(range(50))
+        raw.socket.sendall(HEALTH)
+        assert body(raw) == (200, b"ok\n")
+
+
+def test_answers_of_a_batch_that_are_too_large_together_are_refused(make_agent):
+    agent = make_agent(config="[limits]\nbatch-count = 1000\n")
+    with Raw(agent.socket) as raw:
+        raw.socket.sendall(post(*((id, "rpc.discover", {}) for id in range(1000))))
+        assert body(raw) == (503, b"the answers are too large together\n")
+    assert agent.call("host.ping") == {}
