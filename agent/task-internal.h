@@ -86,6 +86,7 @@ struct task_table {
     size_t bucket_count, kept_count;
     struct task *first, *last; /* active ones that leave history, by creation */
     size_t active_count;       /* all that are not over */
+    size_t joined_count;       /* callers that wait for another's */
     uint64_t started_count, sequence;
     struct task *waiting[WAIT_BUCKETS];
     size_t waiting_count;

@@ -187,6 +187,7 @@ free_task(struct task *task)
 
         task->asker.next = joiner->next;
         free(joiner);
+        table->joined_count--;
     }
     if (task->reports)
         for (size_t i = 0; i < task->step_count; i++)
@@ -286,6 +287,17 @@ refuse_in_use(struct agent *agent, const struct task_request *request, const str
     refuse(request, error);
 }
 
+/* What was answered, or is to be now: what comes after an early answer changes nothing of it. */
+static struct task_answer
+answer_of(const struct task *task)
+{
+    if (task->error && !task->responded)
+        return (struct task_answer){ .error = task->error };
+    if (!task->result.bytes)
+        return (struct task_answer){ .result = "{}", .result_size = 2 };
+    return (struct task_answer){ .result = task->result.bytes, .result_size = task->result.length };
+}
+
 /* 'once' and somebody runs under the id: their answer is ours too. */
 static void
 join(struct task *task, const struct task_request *request)
@@ -298,14 +310,14 @@ join(struct task *task, const struct task_request *request)
     joiner->ended = request->ended;
     joiner->context = request->answer_context;
     if (task->responded && joiner->answer) {
-        struct task_answer answer = { .result = task->result.bytes,
-                                      .result_size = task->result.length };
+        struct task_answer answer = answer_of(task);
 
         joiner->answer(joiner->context, &answer);
         joiner->answer = NULL;
     }
     joiner->next = task->asker.next;
     task->asker.next = joiner;
+    task->call.agent->tasks->joined_count++;
 }
 
 static bool
@@ -374,6 +386,24 @@ make_task(struct agent *agent, const struct task_request *request, const struct 
     return task;
 }
 
+/* Who joins a task takes memory as one that runs does. */
+static bool
+is_full(const struct task_table *table)
+{
+    return table->active_count + table->joined_count >= table->agent->config->limits.active_tasks;
+}
+
+static void
+refuse_for_limit(const struct agent *agent, const struct task_request *request)
+{
+    struct error *error = NULL;
+
+    error_set(&error, ERROR_LIMIT_EXCEEDED, "too many tasks run: try again when some have ended");
+    error_data_text(&error, "limit", "activeTasks");
+    error_data_number(&error, "max", (int64_t)agent->config->limits.active_tasks);
+    refuse(request, error);
+}
+
 void
 task_start(struct agent *agent, const struct task_request *request)
 {
@@ -387,22 +417,18 @@ task_start(struct agent *agent, const struct task_request *request)
         uuid_make(fresh);
         key = (struct task_key){ .text = fresh, .length = UUID_TEXT_SIZE - 1 };
     } else if ((task = task_find(table, &key))) {
-        if (request->once)
-            join(task, request);
-        else
+        if (!request->once)
             refuse_in_use(agent, request, task);
+        else if (is_full(table))
+            refuse_for_limit(agent, request);
+        else
+            join(task, request);
         return;
     } else if (request->once && repeat_remembered(table, request)) {
         return;
     }
-    if (table->active_count >= agent->config->limits.active_tasks) {
-        struct error *error = NULL;
-
-        error_set(&error, ERROR_LIMIT_EXCEEDED,
-                  "too many tasks run: try again when some have ended");
-        error_data_text(&error, "limit", "tasks");
-        error_data_number(&error, "max", (int64_t)agent->config->limits.active_tasks);
-        refuse(request, error);
+    if (is_full(table)) {
+        refuse_for_limit(agent, request);
         return;
     }
     task = make_task(agent, request, &key);
@@ -424,15 +450,9 @@ task_start(struct agent *agent, const struct task_request *request)
 void
 task_answer(struct task *task)
 {
-    struct task_answer answer = { 0 };
+    struct task_answer answer = answer_of(task);
 
     task->responded = true;
-    if (task->error) {
-        answer.error = task->error;
-    } else {
-        answer.result = task->result.bytes ? task->result.bytes : "{}";
-        answer.result_size = task->result.bytes ? task->result.length : 2;
-    }
     log_debug(task->kept ? task->key.text : NULL, "%s answered", task->call.verb->name);
     for (struct asker *asker = &task->asker; asker; asker = asker->next)
         if (asker->answer) {

@@ -349,7 +349,7 @@ refuse_message(struct connection *connection, const struct scan *scan, const cha
     _cleanup_(error_freep) struct error *error = NULL;
 
     if (scan->too_deep) {
-        error_set(&error, ERROR_PARSE, "the message is nested more than %llu deep",
+        error_set(&error, ERROR_LIMIT_EXCEEDED, "the message is nested more than %llu deep",
                   (unsigned long long)max);
         error_data_text(&error, "limit", "jsonDepth");
         error_data_number(&error, "max", (int64_t)max);

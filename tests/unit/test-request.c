@@ -188,7 +188,6 @@ message_that_is_not_json(void **state)
         "{\"a\":\"\xff\"}",
         "{'a':1}",
         "{\"a\":\"\t\"}",
-        "[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]",
     };
     static const char with_nul[] = "{\"jsonrpc\":\"2.0\",\"method\":\"sum\",\"id\":1}";
 
@@ -207,6 +206,7 @@ nesting_beyond_the_limit_says_so(void **state)
 
     (void)state;
     answer = fake_ask(0, "[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]");
+    assert_non_null(strstr(answer, "\"code\":1013,"));
     assert_non_null(strstr(answer, "\"limit\":\"jsonDepth\",\"max\":16"));
     assert_batch("[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]", "null:-32600");
 }

@@ -163,6 +163,29 @@ a_number_of_one_connection_is_not_that_of_another(void **state)
 }
 
 static void
+who_joins_counts_as_one_that_runs(void **state)
+{
+    struct answered first = { 0 }, second = { 0 }, third = { 0 }, fourth = { 0 };
+
+    (void)state;
+    fixture_config.limits.active_tasks = 2;
+    fixture_start(&waits, "a", NULL, false, &first);
+    fixture_start(&waits, "a", NULL, true, &second);
+    fixture_start(&waits, "a", NULL, true, &third);
+    assert_int_equal(third.error->code, ERROR_LIMIT_EXCEEDED);
+    assert_non_null(strstr(third.error->data, "\"limit\":\"activeTasks\",\"max\":2"));
+    task_wake(&fixture, "go");
+    assert_string_equal(second.result, "\"went\"");
+    fixture_start(&waits, "b", NULL, false, &fourth);
+    assert_null(fourth.error);
+    task_wake(&fixture, "go");
+    answered_done(&first);
+    answered_done(&second);
+    answered_done(&third);
+    answered_done(&fourth);
+}
+
+static void
 too_many_tasks_are_refused_with_the_limit(void **state)
 {
     struct answered first = { 0 }, second = { 0 };
@@ -244,6 +267,7 @@ main(void)
                                         open_all, fixture_end),
         cmocka_unit_test_setup_teardown(a_number_of_one_connection_is_not_that_of_another, open_all,
                                         fixture_end),
+        cmocka_unit_test_setup_teardown(who_joins_counts_as_one_that_runs, open_all, fixture_end),
         cmocka_unit_test_setup_teardown(too_many_tasks_are_refused_with_the_limit, open_all,
                                         fixture_end),
         cmocka_unit_test_setup_teardown(a_task_without_a_name_gets_a_fresh_uuid, open_all,

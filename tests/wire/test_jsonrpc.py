@@ -65,11 +65,19 @@ def test_an_unknown_method_is_answered_with_its_id(client):
     '[{"jsonrpc":"2.0","method":"sum","params":[1,2,4],"id":"1"},{"jsonrpc":"2.0","method"]',
     '', ' ', '{', '}', '{"jsonrpc":"2.0",}', 'nul', '"', '\ufeff{}', '{} {}',
     '{"jsonrpc":"2.0","method":"host.ping","id":1}x', '{"a":"\\ud800"}', '{"a":01}', "{'a':1}",
-    '{"jsonrpc":"2.0","method":"host.ping","id":1\x00}', '[' * 3000 + ']' * 3000,
+    '{"jsonrpc":"2.0","method":"host.ping","id":1\x00}', '[1,',
 ])
 def test_what_is_not_json_is_a_parse_error_with_id_null(client, text):
     code, id = error_of(client.exchange(text))
     assert (code, id) == (-32700, None)
+    silence(client)
+
+
+@pytest.mark.parametrize("text", ["[" * 3000 + "]" * 3000, '{"a":' * 65 + "1" + "}" * 65, "[" * 100000], ids=str.__len__)
+def test_what_is_nested_too_deep_is_over_a_limit(client, text):
+    reply = client.exchange(text)
+    assert error_of(reply) == (1013, None)
+    assert (reply["error"]["data"]["limit"], reply["error"]["data"]["max"]) == ("jsonDepth", 64)
     silence(client)
 
 
