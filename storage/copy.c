@@ -25,6 +25,7 @@ struct run {
     uint64_t recorded;   /* of the last checkpoint */
     int64_t recorded_ns; /* monotonic */
     double tokens;       /* bytes that may be copied at once under the present rate */
+    bool may_clone;      /* no reflink was refused so far */
     int64_t filled_ns;
 };
 
@@ -53,7 +54,8 @@ run_begin(const struct copy *copy, struct run *ret_run, struct error **err)
                              .offset = copy->from,
                              .recorded = copy->from,
                              .recorded_ns = clock_monotonic_ns(),
-                             .filled_ns = clock_monotonic_ns() };
+                             .filled_ns = clock_monotonic_ns(),
+                             .may_clone = !copy->only_difference };
     return true;
 }
 
@@ -230,6 +232,26 @@ pass_hole(const struct run *run, uint64_t end, bool *ret_passed, uint64_t *ret_e
     return put_zeros(run, run->offset, *ret_end - run->offset, err);
 }
 
+/* Shares the next blocks with the source where that can be, which costs next to nothing.  Not under a
+   rate: who sets one wants to see it go at that. */
+static bool
+clone_some(struct run *run)
+{
+    const struct copy *copy = run->copy;
+    uint64_t left = run->total - run->offset;
+    uint64_t size = left < COPY_CLONE_SIZE ? left : COPY_CLONE_SIZE;
+
+    if (!run->may_clone || (copy->rate && copy->rate(copy->context)))
+        return false;
+    run->may_clone = endpoint_clone(copy->target, copy->source, run->offset, size);
+    if (!run->may_clone)
+        return false;
+    run->offset += size;
+    if (copy->shared)
+        *copy->shared += size;
+    return true;
+}
+
 /* One extent, or as much of it as one step takes. */
 static bool
 step(struct run *run, struct error **err)
@@ -239,8 +261,11 @@ step(struct run *run, struct error **err)
     size_t size;
     bool passed = false;
 
-    if (!check_abort(run, err) ||
-        !endpoint_extent(copy->source, run->offset, run->total, &passed, &end, err) ||
+    if (!check_abort(run, err))
+        return false;
+    if (clone_some(run))
+        return true;
+    if (!endpoint_extent(copy->source, run->offset, run->total, &passed, &end, err) ||
         (passed && !pass_hole(run, end, &passed, &end, err)))
         return false;
     if (passed) {

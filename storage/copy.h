@@ -18,6 +18,7 @@
 
 #define COPY_INTERVAL_SIZE (UINT64_C(64) << 20) /* bytes between two checkpoints */
 #define COPY_CHUNK_SIZE (UINT64_C(1) << 20)     /* bytes of one read */
+#define COPY_CLONE_SIZE (UINT64_C(1) << 30)     /* bytes of one reflink */
 #define COPY_BLOCK_SIZE (UINT64_C(64) << 10)    /* bytes: the grain of zero detection */
 
 struct copy {
@@ -25,6 +26,7 @@ struct copy {
     uint64_t from;        /* bytes that are durable already */
     bool target_is_zero;  /* beyond 'from', all that was not written by this copy reads as zeros */
     bool only_difference; /* the target shows a base: read it, and write only what differs */
+    uint64_t *shared;     /* gets the bytes that were shared (reflinks), not copied; or NULL */
     /* All four on the calling thread. */
     bool (*checkpoint)(void *context, uint64_t done, struct error **err);
     void (*progress)(void *context, uint64_t done, uint64_t total);

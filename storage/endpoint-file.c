@@ -167,6 +167,21 @@ file_flush(struct endpoint *endpoint, struct error **err)
            fail(endpoint, "make durable", endpoint->size, err);
 }
 
+/* Whatever is in the way (another file system, one without reflinks, an end that is no block's): what
+   is then copied tells of a real fault itself. */
+static bool
+file_clone(struct endpoint *target, const struct endpoint *source, uint64_t offset, uint64_t size)
+{
+    struct file_clone_range range = {
+        .src_fd = CONTAINER_OF(source, const struct file_endpoint, endpoint)->fd,
+        .src_offset = offset,
+        .src_length = size,
+        .dest_offset = offset
+    };
+
+    return ioctl(file_of(target)->fd, FICLONERANGE, &range) == 0;
+}
+
 static void
 file_close(struct endpoint *endpoint)
 {
@@ -178,8 +193,8 @@ file_close(struct endpoint *endpoint)
     free(file);
 }
 
-static const struct endpoint_kind file_kind = { file_extent, file_read,  file_write,
-                                                file_zero,   file_flush, file_close };
+static const struct endpoint_kind file_kind = { file_extent, file_read,  file_write, file_zero,
+                                                file_flush,  file_clone, file_close };
 
 static bool
 measure(struct file_endpoint *file, struct error **err)

@@ -16,6 +16,9 @@ struct endpoint_kind {
                   struct error **err);
     bool (*zero)(struct endpoint *endpoint, uint64_t offset, uint64_t size, struct error **err);
     bool (*flush)(struct endpoint *endpoint, struct error **err);
+    /* 'source' is of the same kind.  False: it cannot, for whatever reason; nothing is told.  NULL: never. */
+    bool (*clone)(struct endpoint *target, const struct endpoint *source, uint64_t offset,
+                  uint64_t size);
     void (*close)(struct endpoint *endpoint); /* frees it */
 };
 

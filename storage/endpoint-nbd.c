@@ -256,8 +256,8 @@ nbd_end(struct endpoint *endpoint)
     free(nbd);
 }
 
-static const struct endpoint_kind nbd_kind = { nbd_extent,     nbd_read,      nbd_write,
-                                               nbd_zero_range, nbd_flush_all, nbd_end };
+static const struct endpoint_kind nbd_kind = { nbd_extent,    nbd_read, nbd_write, nbd_zero_range,
+                                               nbd_flush_all, NULL,     nbd_end };
 
 /* ---- opening ---- */
 

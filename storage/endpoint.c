@@ -81,6 +81,14 @@ endpoint_flush(struct endpoint *endpoint, struct error **err)
     return endpoint->kind->flush(endpoint, err);
 }
 
+bool
+endpoint_clone(struct endpoint *target, const struct endpoint *source, uint64_t offset,
+               uint64_t size)
+{
+    return target->kind == source->kind && target->kind->clone &&
+           target->kind->clone(target, source, offset, size);
+}
+
 /* QEMU takes "nbd:…" for a protocol, but nothing behind a slash. */
 static char *
 local_name(const char *name)

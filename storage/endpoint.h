@@ -49,6 +49,10 @@ bool endpoint_write(struct endpoint *endpoint, uint64_t offset, const void *byte
 bool endpoint_zero(struct endpoint *endpoint, uint64_t offset, uint64_t size, struct error **err)
     _must_check_;
 bool endpoint_flush(struct endpoint *endpoint, struct error **err) _must_check_;
+/* Makes the range of 'target' share the blocks of the same range of 'source' (a reflink), where both
+   are raw files of one file system that can.  False: it was not done, and is to be copied. */
+bool endpoint_clone(struct endpoint *target, const struct endpoint *source, uint64_t offset,
+                    uint64_t size) _must_check_;
 
 /* Makes the data file, for its owner's eyes only: raw by truncation (preallocate: posix_fallocate),
    qcow2 by qemu-img create, over 'base' (a file name as the qcow2 header is to name it, with its

@@ -192,6 +192,7 @@ run_copy(struct call *call, struct error **err)
     /* A new target reads as zeros.  Behind the record of an interrupted copy it may hold anything
        that was written since. */
     copy.target_is_zero = !transfer->resumed && !copy.only_difference;
+    copy.shared = &transfer->shared;
     copy.checkpoint = on_checkpoint;
     return copy_run(&copy, err);
 }
@@ -235,11 +236,9 @@ transfer_copy(struct call *call)
                                &error);
         return call_fail(call, TAKE(error));
     }
-    if (from > 0)
-        return call_complete(call, "%llu bytes, from byte %llu on",
-                             (unsigned long long)(transfer->record.total - from),
-                             (unsigned long long)from);
-    return call_complete(call, "%llu bytes", (unsigned long long)transfer->record.total);
+    return call_complete(call, "%" PRIu64 " bytes from byte %" PRIu64 " on: %s",
+                         transfer->record.total - from, from,
+                         transfer->shared ? "shared with the source (reflink)" : "copied");
 }
 
 bool

@@ -14,6 +14,7 @@ struct transfer {
     struct image *base;                                       /* locked shared; NULL: none */
     struct image *target;      /* locked exclusively; hidden until it is published */
     struct copy_record record; /* copy.json as it was written last */
+    uint64_t shared;           /* bytes that need no blocks of their own (reflinks) */
     bool resumed;
 };
 

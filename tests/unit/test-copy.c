@@ -30,6 +30,7 @@ struct memory {
     char *bytes; /* SIZE and GUARD; owned; NULL: all data is 'x', and writes are only counted */
     bool hole[BLOCKS]; /* told by extent(); a write or zero of the block changes it */
     uint64_t fails_at; /* a write that reaches it is NoSpace */
+    unsigned clones;   /* so many requests to share blocks are granted */
     struct text *log;  /* or NULL; of the target: one line a request */
     size_t read_size, written_size;
 };
@@ -131,6 +132,24 @@ memory_flush(struct endpoint *endpoint, struct error **err)
     return true;
 }
 
+static bool
+memory_clone(struct endpoint *endpoint, const struct endpoint *source, uint64_t offset,
+             uint64_t size)
+{
+    struct memory *memory = memory_of(endpoint);
+    const struct memory *from = CONTAINER_OF(source, const struct memory, endpoint);
+
+    assert_range(endpoint, offset, size);
+    assert_range(source, offset, size);
+    if (memory->clones == 0)
+        return false;
+    memory->clones--;
+    note(memory, "clone", offset, size);
+    if (memory->bytes)
+        memcpy(memory->bytes + offset, from->bytes + offset, size);
+    return true;
+}
+
 static void
 memory_close(struct endpoint *endpoint)
 {
@@ -144,7 +163,8 @@ memory_close(struct endpoint *endpoint)
 }
 
 static const struct endpoint_kind memory_kind = { memory_extent, memory_read,  memory_write,
-                                                  memory_zero,   memory_flush, memory_close };
+                                                  memory_zero,   memory_flush, memory_clone,
+                                                  memory_close };
 
 /* Block by block by the letters of 'content': '.' a hole, '0' zeros that are there, else data. */
 static struct memory *
@@ -281,6 +301,66 @@ a_fresh_target_gets_the_data_and_neither_holes_nor_zeros(void **state)
     assert_string_equal(run.log.bytes,
                         "write 0+3\nwrite 6+1\nwrite 22+1\nwrite 24+1\nflush\ncheckpoint 40\n");
     assert_int_equal(run.source->read_size, 9 * BLOCK); /* no hole was read */
+    run_end(&run);
+}
+
+static void
+what_can_be_shared_is_not_copied(void **state)
+{
+    uint64_t shared = 0;
+    struct run run;
+
+    (void)state;
+    run_begin(&run, "aab.00c...............d0e...............",
+              "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", SIZE);
+    run.target->clones = 1;
+    run.copy.shared = &shared;
+    run_copy(&run);
+    assert_string_equal(run.log.bytes, "clone 0+40\nflush\ncheckpoint 40\n");
+    assert_int_equal(run.source->read_size, 0);
+    assert_int_equal(shared, SIZE);
+    run_end(&run);
+}
+
+static void
+what_is_refused_to_be_shared_is_copied_from_there_on(void **state)
+{
+    const uint64_t size = COPY_CLONE_SIZE + 2 * COPY_CHUNK_SIZE;
+    uint64_t shared = 0;
+    struct run run;
+
+    (void)state;
+    run_begin(&run, NULL, NULL, size);
+    run.target->clones = 1;
+    run.copy.shared = &shared;
+    run_copy(&run);
+    assert_int_equal(shared, COPY_CLONE_SIZE);
+    assert_int_equal(run.target->written_size, 2 * COPY_CHUNK_SIZE);
+    assert_int_equal(strncmp(run.log.bytes, "clone 0+16384\nflush\ncheckpoint 16384\nwrite ", 43),
+                     0);
+    run_end(&run);
+}
+
+static void
+nothing_is_shared_under_a_rate_or_over_a_base(void **state)
+{
+    struct run run;
+
+    (void)state;
+    run_begin(&run, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+              "........................................", SIZE);
+    run.target->clones = 9;
+    run.slow_looks = 3;
+    run_copy(&run);
+    assert_true(run.target->written_size > 0);
+    run_end(&run);
+    run_begin(&run, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+              "........................................", SIZE);
+    run.target->clones = 9;
+    run.copy.only_difference = true;
+    run_copy(&run);
+    assert_int_equal(run.target->written_size, SIZE);
+    assert_int_equal(run.target->clones, 9);
     run_end(&run);
 }
 
@@ -554,6 +634,9 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_fresh_target_gets_the_data_and_neither_holes_nor_zeros),
+        cmocka_unit_test(what_can_be_shared_is_not_copied),
+        cmocka_unit_test(what_is_refused_to_be_shared_is_copied_from_there_on),
+        cmocka_unit_test(nothing_is_shared_under_a_rate_or_over_a_base),
         cmocka_unit_test(what_may_hold_something_is_zeroed_and_what_is_zero_is_not),
         cmocka_unit_test(a_size_that_fits_no_block_is_copied_to_its_last_byte),
         cmocka_unit_test(it_goes_on_from_where_it_was_and_leaves_alone_what_is_before),

@@ -93,3 +93,52 @@ def test_a_source_truncated_under_the_copy_is_an_error_not_zeros(agent, client, 
     else:
         assert ended["status"] == "failed"
         assert client.call("image.status", {"repository": "fast", "image": "web1"})["state"] == "broken"
+
+
+@pytest.fixture
+def sharing_disk(tmp_path):
+    """An XFS with reflinks on a loop device, mounted; gives its mount point."""
+    backing, mount = tmp_path / "xfs", tmp_path / "shared"
+    with open(backing, "wb") as file:
+        file.truncate(512 << 20)
+    subprocess.run(["mkfs.xfs", "-q", "-m", "reflink=1", str(backing)], check=True)
+    mount.mkdir()
+    subprocess.run(["mount", "-o", "loop", str(backing), str(mount)], check=True)
+    yield mount
+    subprocess.run(["umount", "-l", str(mount)], check=False)
+
+
+def copy_step(ended):
+    return next(step["message"] for step in ended["steps"] if step["name"] == "copy")
+
+
+def test_a_copy_shares_its_blocks_where_the_file_system_can(agent, client, sharing_disk, tmp_path):
+    client.call("repository.connect", {"repository": "xfs", "kind": "dir", "path": str(sharing_disk / "r"), "create": True})
+    raw = random_raw(tmp_path / "web1.raw", (96 << 20) + 12345, holes=False)
+    ended = client.run("image.import", {"repository": "xfs", "image": "web1", "path": str(raw), "sourceFormat": "raw"})
+    assert copy_step(ended).endswith(": copied")  # from another file system
+    before = shutil.disk_usage(sharing_disk).free
+    ended = client.run("image.copy", {"repository": "xfs", "image": "web1", "targetRepository": "xfs",
+                                      "targetImage": "web2", "verify": True})
+    assert ended["status"] == "done" and "reflink" in copy_step(ended), ended
+    assert before - shutil.disk_usage(sharing_disk).free < 8 << 20
+    assert same(data_path(sharing_disk / "r", "web2"), raw)
+    with open(data_path(sharing_disk / "r", "web2"), "r+b") as file:  # what is written to one stays its own
+        file.write(b"mine")
+    assert same(data_path(sharing_disk / "r", "web1"), raw)
+
+
+def test_a_copy_that_was_begun_by_copying_goes_on_by_sharing_or_copying(agent, client, sharing_disk, tmp_path):
+    client.call("repository.connect", {"repository": "xfs", "kind": "dir", "path": str(sharing_disk / "r"), "create": True})
+    raw = random_raw(tmp_path / "web1.raw", 32 << 20)
+    client.run("image.import", {"repository": "xfs", "image": "web1", "path": str(raw), "sourceFormat": "raw"})
+    client.call("image.copy", {"repository": "xfs", "image": "web1", "targetRepository": "xfs", "targetImage": "web2",
+                               "bytesPerSecond": 4 << 20}, id="begun")
+    client.call("event.subscribe", {"topics": ["task.progress"], "subject": "begun"})
+    client.event(lambda event: event["params"]["data"]["progress"]["done"] > 100000)
+    client.call("task.abort", {"task": "begun"})
+    client.call("task.wait", {"task": "begun"})
+    client.call("image.resume", {"repository": "xfs", "image": "web2"}, id="rest")
+    client.call("task.throttle", {"task": "rest", "bytesPerSecond": 0})
+    assert client.call("task.wait", {"task": "rest"})["status"] == "done"
+    assert same(data_path(sharing_disk / "r", "web2"), raw)
