@@ -183,21 +183,23 @@ check_answer(const json_t *answer)
     return 1;
 }
 
-/* All that was sent is answers; returns their number. */
+/* Of answers one of whose ids is a number that jansson cannot read. */
+#define UNKNOWN SIZE_MAX
+
+/* All that was sent is answers; returns their number, or UNKNOWN. */
 static size_t
 check_sent(size_t n)
 {
     char *sent = xstrdup(fake_sent(n)), *at = sent, *line;
     size_t count = 0, i;
+    bool readable = true;
     json_t *answer;
 
     while (*sent && (line = strsep(&at, "\n"))) {
         json_error_t fault;
         json_t *message = json_loads(line, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &fault);
 
-        /* An id may be any number: jansson cannot read them all. */
-        if (!message && json_error_code(&fault) == json_error_numeric_overflow)
-            count++;
+        readable = readable && message;
         REQUIRE(message || json_error_code(&fault) == json_error_numeric_overflow);
         if (json_is_array(message)) {
             REQUIRE(json_array_size(message) > 0);
@@ -208,7 +210,7 @@ check_sent(size_t n)
         json_decref(message);
     }
     free(sent);
-    return count;
+    return readable ? count : UNKNOWN;
 }
 
 static void
@@ -235,7 +237,7 @@ check_request(const char *bytes, size_t size)
     check_nothing_is_left(1);
     REQUIRE(fake->finished[1] == 1);
     post = check_sent(1);
-    REQUIRE(web_socket == post);
+    REQUIRE(web_socket == post || web_socket == UNKNOWN || post == UNKNOWN);
 
     /* The client goes while its calls run. */
     fake_receive_sized(0, bytes, size);
