@@ -19,6 +19,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libnbd.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -261,29 +263,42 @@ static const struct endpoint_kind nbd_kind = { nbd_extent,    nbd_read, nbd_writ
 
 /* ---- opening ---- */
 
+static char *socket_folder; /* NULL: /tmp */
+
+void
+endpoint_use_folder(const char *path)
+{
+    free(socket_folder);
+    socket_folder = xstrdup(path);
+}
+
 /* Two ends of a connection, of which qemu-nbd is to accept the one.  Only we can have connected: the
    folder is ours alone, and gone at once. */
 static bool
 make_connection(int *ret_listener, int *ret_connection, struct error **err)
 {
-    char folder[] = "/tmp/hostler-nbd-XXXXXX";
+    _cleanup_free_ char *folder =
+        xprintf("%s/hostler-nbd-XXXXXX", socket_folder ? socket_folder : "/tmp");
     struct sockaddr_un address = { .sun_family = AF_UNIX };
     _cleanup_close_ int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     _cleanup_close_ int connection = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    _cleanup_free_ char *path = NULL;
+    _cleanup_close_ int folder_fd = -1;
     bool connected;
     int errnum;
 
     if (!mkdtemp(folder))
-        return error_errno(err, ERROR_BACKEND_FAILED, errno, "cannot make a folder in /tmp");
-    path = xprintf("%s/socket", folder);
-    memcpy(address.sun_path, path, strlen(path) + 1);
-    connected = listener >= 0 && connection >= 0 &&
+        return error_errno(err, ERROR_BACKEND_FAILED, errno, "cannot make '%s'", folder);
+    folder_fd = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    /* By its descriptor: the folder's own name may be longer than a socket's may be. */
+    (void)snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/socket",
+                   folder_fd);
+    connected = listener >= 0 && connection >= 0 && folder_fd >= 0 &&
                 bind(listener, (const struct sockaddr *)&address, sizeof(address)) == 0 &&
                 listen(listener, 1) == 0 &&
                 connect(connection, (const struct sockaddr *)&address, sizeof(address)) == 0;
     errnum = errno;
-    (void)unlink(path);
+    if (folder_fd >= 0)
+        (void)unlinkat(folder_fd, "socket", 0);
     (void)rmdir(folder);
     if (!connected)
         return error_errno(err, ERROR_BACKEND_FAILED, errnum, "cannot make a socket for qemu-nbd");
@@ -464,6 +479,12 @@ endpoint_open_nbd(int dirfd, const char *name, enum endpoint_mode mode, bool all
 }
 
 #else
+
+void
+endpoint_use_folder(const char *path)
+{
+    (void)path;
+}
 
 bool
 endpoint_open_nbd(int dirfd, const char *name, enum endpoint_mode mode, bool allow_base,

@@ -30,6 +30,9 @@ enum endpoint_mode { ENDPOINT_READ, ENDPOINT_WRITE };
 bool endpoint_open(int dirfd, const char *name, enum image_format format, enum endpoint_mode mode,
                    bool allow_base, const atomic_bool *abort, struct endpoint **ret_endpoint,
                    struct error **err) _must_check_;
+/* Where sockets are made, for a moment; at the start only.  The agent's own, so that what a kill in that
+   moment leaves there is found by the next one. */
+void endpoint_use_folder(const char *path);
 /* Ends its qemu-nbd, if any, and waits for it.  Writes are durable only after endpoint_flush(). */
 void endpoint_close(struct endpoint *endpoint);
 DEFINE_CLEANUP(struct endpoint, endpoint_close)

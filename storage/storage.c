@@ -8,9 +8,11 @@
 
 #include "storage/storage.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "agent/agent.h"
 #include "agent/backend.h"
@@ -19,12 +21,14 @@
 #include "agent/base/log.h"
 #include "agent/config.h"
 #include "agent/task.h"
+#include "storage/endpoint.h"
 #include "storage/image.h"
 #include "storage/repository-verbs.h"
 
 #define SETTLE_LIMIT_MS 1000
 #define RESUME_DELAY_MS 1000
 #define TOOLS_INTERVAL_MS 30000
+#define SOCKET_FOLDER "nbd"
 #define REMEMBERED_SIZE_MAX (4 * 1024 * 1024)
 
 struct storage *
@@ -254,6 +258,23 @@ connect_remembered(struct storage *storage)
     json_decref(root);
 }
 
+/* What a kill has left of the sockets of qemu-nbd is in here: the folder is made anew. */
+static void
+make_socket_folder(const struct config *config)
+{
+    _cleanup_free_ char *path = xprintf("%s/" SOCKET_FOLDER, config->run_dir);
+    _cleanup_close_ int fd = open(config->run_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    _cleanup_(error_freep) struct error *error = NULL;
+
+    if (fd < 0 || !durable_remove_tree(fd, SOCKET_FOLDER, &error) ||
+        mkdirat(fd, SOCKET_FOLDER, 0700) < 0) {
+        log_warning("cannot make '%s': %s, going on with /tmp", path,
+                    error ? error->message : strerror(errno));
+        return;
+    }
+    endpoint_use_folder(path);
+}
+
 /* ---- what the storage leans on ---- */
 
 struct tools_job {
@@ -412,6 +433,7 @@ storage_open(struct storage *storage, struct agent *agent, void (*settled)(void 
     storage->agent = agent;
     storage->settled = settled;
     storage->settled_context = settled_context;
+    make_socket_folder(agent->config);
     storage->remember_lane = (struct lane){ .name = "run-time directory", .limit = 1 };
     storage->repository_provider = (struct snapshot_provider){ .topic = "repository.connected",
                                                                .pool = POOL_LOOP,

@@ -202,6 +202,17 @@ def test_a_damaged_qcow2_source_is_an_error_in_qemus_words(agent, client, source
     assert client.call("image.status", {"repository": "fast", "image": "qcow2"})["state"] == "broken"
 
 
+def test_what_a_kill_left_of_a_socket_is_gone_at_the_next_start(agent, client, sources):
+    left = agent.run_dir / "nbd" / "hostler-nbd-aBcDeF"
+    left.mkdir()
+    (left / "socket").touch()
+    agent.restart()
+    assert os.listdir(agent.run_dir / "nbd") == []
+    with agent.connect() as again:
+        assert again.run("image.verify", {"repository": "slow", "image": "qcow2"})["status"] == "done"
+    assert os.listdir(agent.run_dir / "nbd") == []
+
+
 @pytest.mark.parametrize("form", ["raw", "qcow2"])
 def test_a_throttled_copy_can_be_aborted(client, sources, form):
     client.call("image.copy", {"repository": "slow", "image": form, "targetRepository": "fast", "bytesPerSecond": 1}, id="c")
