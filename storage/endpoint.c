@@ -25,10 +25,12 @@
 #define DATA_MODE 0600 /* a disk holds its guest's secrets */
 
 bool
-endpoint_open(int dirfd, const char *name, enum image_format format, enum endpoint_mode mode,
-              bool allow_base, const atomic_bool *abort, struct endpoint **ret_endpoint,
-              struct error **err)
+endpoint_open(struct folder *folder, const char *name, enum image_format format,
+              enum endpoint_mode mode, bool allow_base, const atomic_bool *abort,
+              struct endpoint **ret_endpoint, struct error **err)
 {
+    int dirfd = folder ? folder_fd(folder) : -1;
+
     WORKER_ONLY();
     if (format == IMAGE_RAW)
         return endpoint_open_file(dirfd >= 0 ? dirfd : AT_FDCWD, name, mode, ret_endpoint, err);
@@ -89,13 +91,6 @@ endpoint_clone(struct endpoint *target, const struct endpoint *source, uint64_t 
            target->kind->clone(target, source, offset, size);
 }
 
-/* QEMU takes "nbd:…" for a protocol, but nothing behind a slash. */
-static char *
-local_name(const char *name)
-{
-    return *name == '/' ? xstrdup(name) : xprintf("./%s", name);
-}
-
 /* ---- making ---- */
 
 /* An empty file that nobody else could have put there, or read meanwhile. */
@@ -132,13 +127,16 @@ create_raw(int dirfd, const char *name, uint64_t size, bool preallocate, struct 
 
 /* Over the file that is there: qemu-img keeps its mode. */
 static bool
-format_qcow2(int dirfd, const char *name, uint64_t size, bool preallocate, const char *base_name,
-             enum image_format base_format, const atomic_bool *abort, struct error **err)
+format_qcow2(struct folder *folder, const char *name, uint64_t size, bool preallocate,
+             const char *base_name, enum image_format base_format, const atomic_bool *abort,
+             struct error **err)
 {
     const struct child_limits limits = { .timeout_ms = CREATE_TIMEOUT_MS,
                                          .output_size = QEMU_IMG_OUTPUT_MAX,
                                          .abort = abort };
-    _cleanup_free_ char *file = local_name(name), *size_text = xprintf("%" PRIu64, size);
+    int dirfd;
+    _cleanup_free_ char *file = folder_program_name(folder, name, &dirfd);
+    _cleanup_free_ char *size_text = xprintf("%" PRIu64, size);
     const char *argv[16] = { "qemu-img", "create", "-q", "-f", "qcow2" };
     size_t n = 5;
     _cleanup_text_ struct text output = TEXT_INIT;
@@ -164,7 +162,7 @@ format_qcow2(int dirfd, const char *name, uint64_t size, bool preallocate, const
 }
 
 bool
-endpoint_create(int dirfd, const char *name, enum image_format format, uint64_t size,
+endpoint_create(struct folder *folder, const char *name, enum image_format format, uint64_t size,
                 bool preallocate, const char *base_name, enum image_format base_format,
                 const atomic_bool *abort, struct error **err)
 {
@@ -172,9 +170,9 @@ endpoint_create(int dirfd, const char *name, enum image_format format, uint64_t 
 
     WORKER_ONLY();
     if (format == IMAGE_RAW)
-        return create_raw(dirfd, name, size, preallocate, err);
-    return make_file(dirfd, name, &fd, err) &&
-           format_qcow2(dirfd, name, size, preallocate, base_name, base_format, abort, err);
+        return create_raw(folder_fd(folder), name, size, preallocate, err);
+    return make_file(folder_fd(folder), name, &fd, err) &&
+           format_qcow2(folder, name, size, preallocate, base_name, base_format, abort, err);
 }
 
 /* ---- looking at what others made ---- */
@@ -257,11 +255,12 @@ endpoint_text_tells_lock(const char *text)
 }
 
 bool
-endpoint_check(int dirfd, const char *name, bool mend_leaks, const atomic_bool *abort,
+endpoint_check(struct folder *folder, const char *name, bool mend_leaks, const atomic_bool *abort,
                struct error **err)
 {
     const struct child_limits limits = { .output_size = QEMU_IMG_OUTPUT_MAX, .abort = abort };
-    _cleanup_free_ char *file = local_name(name);
+    int dirfd;
+    _cleanup_free_ char *file = folder_program_name(folder, name, &dirfd);
     const char *const look[] = { "qemu-img", "check", "-q", "-f", "qcow2", "--", file, NULL };
     const char *const mend[] = { "qemu-img", "check", "-q", "-r", "leaks",
                                  "-f",       "qcow2", "--", file, NULL };
@@ -270,7 +269,7 @@ endpoint_check(int dirfd, const char *name, bool mend_leaks, const atomic_bool *
     struct stat status;
 
     WORKER_ONLY();
-    if (fstatat(dirfd, name, &status, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(status.st_mode))
+    if (!folder_stat(folder, name, &status) || !S_ISREG(status.st_mode))
         return error_set(err, ERROR_VERIFY_FAILED, "there is no file '%s'", name);
     if (child_run(mend_leaks ? mend : look, dirfd, &limits, &output, err))
         return true;

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "agent/base/error.h"
+#include "storage/folder.h"
 #include "storage/format.h"
 
 struct endpoint;
@@ -20,16 +21,16 @@ struct endpoint;
 enum endpoint_mode { ENDPOINT_READ, ENDPOINT_WRITE };
 
 /*
- * Opens file 'name' in directory 'dirfd' (or the absolute path 'name' with dirfd -1).  A symbolic
+ * Opens file 'name' in 'folder' (or the absolute path 'name' without a folder).  A symbolic
  * link is not followed.  Without 'allow_base' a qcow2 stands alone: whatever backing file its header
  * names is not opened.  'abort' (may be NULL) ends a wait for qemu-nbd, here and later; it outlives
  * the endpoint.
  * Errors: BackendUnavailable (no qemu-nbd, no libnbd), ImageInUse (another program has it open for
  * some seconds), BackendFailed (damaged, not readable), TaskAborted, Timeout.
  */
-bool endpoint_open(int dirfd, const char *name, enum image_format format, enum endpoint_mode mode,
-                   bool allow_base, const atomic_bool *abort, struct endpoint **ret_endpoint,
-                   struct error **err) _must_check_;
+bool endpoint_open(struct folder *folder, const char *name, enum image_format format,
+                   enum endpoint_mode mode, bool allow_base, const atomic_bool *abort,
+                   struct endpoint **ret_endpoint, struct error **err) _must_check_;
 /* Where sockets are made, for a moment; at the start only.  The agent's own, so that what a kill in that
    moment leaves there is found by the next one. */
 void endpoint_use_folder(const char *path);
@@ -60,9 +61,10 @@ bool endpoint_clone(struct endpoint *target, const struct endpoint *source, uint
 /* Makes the data file, for its owner's eyes only: raw by truncation (preallocate: posix_fallocate),
    qcow2 by qemu-img create, over 'base' (a file name as the qcow2 header is to name it, with its
    format) when given.  Errors: InvalidParams (larger than files can be), NoSpace, BackendFailed. */
-bool endpoint_create(int dirfd, const char *name, enum image_format format, uint64_t size,
-                     bool preallocate, const char *base_name, enum image_format base_format,
-                     const atomic_bool *abort, struct error **err) _must_check_;
+bool endpoint_create(struct folder *folder, const char *name, enum image_format format,
+                     uint64_t size, bool preallocate, const char *base_name,
+                     enum image_format base_format, const atomic_bool *abort, struct error **err)
+    _must_check_;
 
 /* What a foreign file is, asked of qemu-img info in a sandbox of limits (time, memory, CPU): its
    virtual size; refuses a backing or data file, an encrypted one, and a size over 'size_max'.
@@ -71,7 +73,7 @@ bool endpoint_inspect(const char *path, enum image_format format, uint64_t size_
                       uint64_t *ret_size, struct error **err) _must_check_;
 /* qemu-img check of a qcow2; damage is VerifyFailed with qemu-img's text, leaks are mended if asked.
    Errors beside: ImageInUse (another program writes to it), BackendUnavailable, TaskAborted. */
-bool endpoint_check(int dirfd, const char *name, bool mend_leaks, const atomic_bool *abort,
-                    struct error **err) _must_check_;
+bool endpoint_check(struct folder *folder, const char *name, bool mend_leaks,
+                    const atomic_bool *abort, struct error **err) _must_check_;
 
 #endif

@@ -10,7 +10,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "agent/base/durable.h"
 #include "storage/copy.h"
 #include "storage/endpoint.h"
 #include "storage/storage.h"
@@ -24,8 +23,7 @@ struct export_args {
 
 struct export_state {
     struct image_state common;
-    int directory_fd; /* of the path's folder; -1 until it is open, see 'open' */
-    bool open;
+    struct folder *folder;  /* where the file is to be; owned, or NULL */
     char *name, *temporary; /* in that folder; owned */
     enum image_format format;
 };
@@ -35,9 +33,7 @@ export_done(struct call *call)
 {
     struct export_state *state = call->state;
 
-    if (state->open)
-        (void)close(state->directory_fd);
-    state->open = false;
+    folder_close(TAKE(state->folder));
     free(TAKE(state->name));
     free(TAKE(state->temporary));
     image_state_done(call);
@@ -56,14 +52,12 @@ open_folder(struct call *call, struct error **err)
 
     if (!slash[1])
         return error_param(err, "path", "must name a file, not a directory");
-    state->directory_fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (state->directory_fd < 0)
+    if (!folder_open_path(folder, &state->folder))
         return error_errno(err, ERROR_BACKEND_FAILED, errno, "cannot open the folder '%s'", folder);
-    state->open = true;
     state->name = xstrdup(slash + 1);
     uuid_make(uuid);
     state->temporary = xprintf("%.200s.partial-%s", slash + 1, uuid);
-    if (fstatat(state->directory_fd, state->name, &status, AT_SYMLINK_NOFOLLOW) < 0)
+    if (!folder_stat(state->folder, state->name, &status))
         return true;
     error_set(err, ERROR_ALREADY_EXISTS, "there is a '%s' already: nothing is replaced",
               args->path);
@@ -85,10 +79,9 @@ begin(struct call *call, struct error **err)
     state->format = common->image->record.format;
     if (args->format && !image_format_parse(args->format, &state->format))
         return error_param(err, "format", "must be raw or qcow2");
-    return open_folder(call, err) &&
-           endpoint_create(state->directory_fd, state->temporary, state->format,
-                           common->image->record.size, false, NULL, IMAGE_RAW,
-                           call_abort_flag(call), err);
+    return open_folder(call, err) && endpoint_create(state->folder, state->temporary, state->format,
+                                                     common->image->record.size, false, NULL,
+                                                     IMAGE_RAW, call_abort_flag(call), err);
 }
 
 static enum outcome
@@ -100,8 +93,8 @@ export_begin(struct call *call)
     if (!begin(call, &error)) {
         const struct export_state *state = call->state;
 
-        if (state->open)
-            transfer_explain_space(state->directory_fd, state->common.image->record.size, &error);
+        if (state->folder)
+            transfer_explain_space(state->folder, state->common.image->record.size, &error);
         return call_fail(call, TAKE(error));
     }
     image_write_reference(call, args->repository, args->image);
@@ -126,9 +119,9 @@ run_copy(struct call *call, struct error **err)
     _cleanup_(endpoint_closep) struct endpoint *source = NULL, *target = NULL;
     struct copy copy;
 
-    if (!endpoint_open(image->fd, FORMAT_DATA, image->record.format, ENDPOINT_READ,
+    if (!endpoint_open(image->folder, FORMAT_DATA, image->record.format, ENDPOINT_READ,
                        image->record.base != NULL, call_abort_flag(call), &source, err) ||
-        !endpoint_open(state->directory_fd, state->temporary, state->format, ENDPOINT_WRITE, false,
+        !endpoint_open(state->folder, state->temporary, state->format, ENDPOINT_WRITE, false,
                        call_abort_flag(call), &target, err))
         return false;
     transfer_prepare(call, &copy);
@@ -147,7 +140,7 @@ export_copy(struct call *call)
 
     if (run_copy(call, &error))
         return call_complete(call, "%" PRIu64 " bytes", state->common.image->record.size);
-    transfer_explain_space(state->directory_fd, state->common.image->record.size, &error);
+    transfer_explain_space(state->folder, state->common.image->record.size, &error);
     return call_fail(call, TAKE(error));
 }
 
@@ -157,8 +150,7 @@ export_show(struct call *call)
     struct export_state *state = call->state;
     _cleanup_(error_freep) struct error *error = NULL;
 
-    if (!durable_rename(state->directory_fd, state->temporary, state->directory_fd, state->name,
-                        &error))
+    if (!folder_rename(state->folder, state->temporary, state->folder, state->name, &error))
         return call_fail(call, TAKE(error));
     return call_complete(call, NULL);
 }
@@ -168,8 +160,8 @@ export_drop(struct call *call)
 {
     struct export_state *state = call->state;
 
-    if (state->open && state->temporary)
-        (void)unlinkat(state->directory_fd, state->temporary, 0);
+    if (state->folder && state->temporary)
+        (void)!folder_drop(state->folder, state->temporary);
     return call_complete(call, NULL);
 }
 

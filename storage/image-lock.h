@@ -2,7 +2,7 @@
 /*
  * Image locks: who works on an image, across processes and hosts.
  *
- * An open-file-description lock on the image's 'lock' file (the data file itself may be replaced,
+ * A lock on the image's 'lock' file, of the kind that its folder has (the data file itself may be replaced,
  * and belongs to QEMU's own locks).  It dies with its holder, so an abandoned copy is told from a
  * running one with no lock service.  Readers share it, a writer has it alone.  The writer leaves
  * who it is in the file: a hint for error messages, never a decision.
@@ -11,17 +11,18 @@
 #define STORAGE_IMAGE_LOCK_H
 
 #include "agent/base/error.h"
+#include "storage/folder.h"
 
 struct image_lock;
 enum image_lock_mode { IMAGE_LOCK_SHARED, IMAGE_LOCK_EXCLUSIVE };
 
 /*
- * Locks the image in directory 'image_fd', at once or not at all.  'holder' (host id and task, as
+ * Locks the image in 'folder', at once or not at all.  'holder' (host id and task, as
  * one line of text) is left in the file by a writer.  '*ret_lock' is the caller's.
  * Errors: ImageInUse (data: holder where known), RepositoryUnavailable (read-only file system).
  * Worker thread; blocks as long as the file server does.
  */
-bool image_lock_acquire(int image_fd, enum image_lock_mode mode, const char *image,
+bool image_lock_acquire(struct folder *folder, enum image_lock_mode mode, const char *image,
                         const char *holder, struct image_lock **ret_lock, struct error **err)
     _must_check_;
 /* NULL is fine.  Worker thread. */
@@ -30,7 +31,7 @@ DEFINE_CLEANUP(struct image_lock, image_lock_release)
 
 /* Whether somebody (also this process) holds it exclusively; asks only, takes nothing.
    '*ret_holder' (may be NULL) gets what the file says of them, or NULL. */
-bool image_lock_is_held(int image_fd, bool *ret_held, char **ret_holder, struct error **err)
-    _must_check_;
+bool image_lock_is_held(struct folder *folder, bool *ret_held, char **ret_holder,
+                        struct error **err) _must_check_;
 
 #endif

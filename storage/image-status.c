@@ -6,7 +6,6 @@
 #include <config.h>
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -62,9 +61,9 @@ look_at_image(const struct image *image, struct finding *finding)
 
     finding->state = "optimized";
     if (!image->settled)
-        (void)!image_lock_is_held(image->fd, &finding->active, NULL, &ignored);
-    finding->has_data = fstatat(image->fd, FORMAT_DATA, &finding->data, AT_SYMLINK_NOFOLLOW) == 0 &&
-                        S_ISREG(finding->data.st_mode);
+        (void)!image_lock_is_held(image->folder, &finding->active, NULL, &ignored);
+    finding->has_data =
+        folder_stat(image->folder, FORMAT_DATA, &finding->data) && S_ISREG(finding->data.st_mode);
     if (record->damage)
         find_broken(finding, xprintf("damaged: %s", record->damage));
     else if (!finding->has_data)

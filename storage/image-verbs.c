@@ -76,7 +76,7 @@ require_space(const struct repository *repository, uint64_t needed, struct error
 {
     struct statvfs space;
 
-    return fstatvfs(repository->images_fd, &space) < 0 ||
+    return !folder_space(repository->images, &space) ||
            (uint64_t)space.f_bavail * space.f_frsize >= needed ||
            error_set(err, ERROR_NO_SPACE, "repository '%s' has no room for %llu bytes",
                      repository->name, (unsigned long long)needed);
@@ -104,7 +104,7 @@ create_image(struct call *call, struct error **err)
         return false;
     if (state->base)
         base_name = xprintf("../%s/" FORMAT_DATA, args->base);
-    return endpoint_create(state->common.image->fd, FORMAT_DATA, record.format, record.size,
+    return endpoint_create(state->common.image->folder, FORMAT_DATA, record.format, record.size,
                            args->preallocate, base_name,
                            state->base ? state->base->record.format : IMAGE_RAW,
                            call_abort_flag(call), err) &&
@@ -119,7 +119,7 @@ create_run(struct call *call)
     _cleanup_(error_freep) struct error *error = NULL;
 
     if (!create_image(call, &error)) {
-        transfer_explain_space(state->common.repository->images_fd,
+        transfer_explain_space(state->common.repository->images,
                                args->preallocate ? args->size : EMPTY_IMAGE_SIZE, &error);
         return call_fail(call, TAKE(error));
     }

@@ -6,56 +6,21 @@
 
 #include "storage/image.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/openat2.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 
 #include "agent/base/durable.h"
 #include "agent/base/thread.h"
 
 #define DEPENDENTS_MAX 100 /* named in an error */
 
-/* The same for one component without openat2(): it may be no link, and no other file system's root. */
-static int
-open_directory_plainly(int dirfd, const char *name)
-{
-    int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    struct stat parent, child;
-
-    if (fd < 0 ||
-        (fstat(dirfd, &parent) == 0 && fstat(fd, &child) == 0 && parent.st_dev == child.st_dev))
-        return fd;
-    (void)close(fd);
-    errno = EXDEV;
-    return -1;
-}
-
-/* A directory right below 'dirfd', following no link and leaving no tree. */
-static int
-open_directory(int dirfd, const char *name)
-{
-    struct open_how how = { .flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
-                            .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS |
-                                       RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV };
-    int fd = (int)syscall(SYS_openat2, dirfd, name, &how, sizeof(how));
-
-    /* systemd's RestrictSUIDSGID= and some containers take the call away. */
-    return fd < 0 && errno == ENOSYS ? open_directory_plainly(dirfd, name) : fd;
-}
-
 static bool
-open_image_directory(struct repository *repository, const char *id, int *ret_fd, struct error **err)
+open_image_folder(struct repository *repository, const char *id, struct folder **ret_folder,
+                  struct error **err)
 {
-    int fd = open_directory(repository->images_fd, id);
-
-    if (fd >= 0) {
-        *ret_fd = fd;
+    if (folder_open(repository->images, id, FOLDER_SAME_SYSTEM, ret_folder))
         return true;
-    }
     if (errno == ENOENT)
         return error_set(err, ERROR_IMAGE_NOT_FOUND, "there is no image '%s' in repository '%s'",
                          id, repository->name);
@@ -72,11 +37,7 @@ open_image_directory(struct repository *repository, const char *id, int *ret_fd,
 bool
 image_is_named(const struct image *image)
 {
-    struct stat ours, named;
-
-    return fstat(image->fd, &ours) == 0 &&
-           fstatat(image->repository->images_fd, image->id, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
-           named.st_ino == ours.st_ino && named.st_dev == ours.st_dev;
+    return folder_is_named(image->repository->images, image->id, image->folder);
 }
 
 static bool
@@ -93,7 +54,7 @@ image_read_record(struct image *image, struct error **err)
     _cleanup_text_ struct text text = TEXT_INIT;
     struct image_record record;
 
-    if (!durable_read(image->fd, FORMAT_IMAGE_FILE, FORMAT_FILE_SIZE_MAX, &text, err)) {
+    if (!folder_read(image->folder, FORMAT_IMAGE_FILE, FORMAT_FILE_SIZE_MAX, &text, err)) {
         /* One that is being removed loses its files one by one: it is not broken, it is gone. */
         if (!image_is_named(image)) {
             error_free(TAKE(*err));
@@ -117,22 +78,22 @@ image_close(struct image *image)
     if (!image)
         return;
     image_lock_release(image->lock);
-    if (image->fd >= 0)
-        (void)close(image->fd);
+    folder_close(image->folder);
     image_record_done(&image->record);
     free(image->hidden);
     free(image->id);
     free(image);
 }
 
+/* Takes ownership of 'folder', which may be NULL. */
 static struct image *
-image_new(struct repository *repository, const char *id, int fd)
+image_new_take(struct repository *repository, const char *id, struct folder *folder)
 {
     struct image *image = xalloc(sizeof(*image));
 
     image->repository = repository;
     image->id = xstrdup(id);
-    image->fd = fd;
+    image->folder = folder;
     return image;
 }
 
@@ -141,12 +102,12 @@ image_open(struct repository *repository, const char *id, struct image **ret_ima
            struct error **err)
 {
     _cleanup_(image_closep) struct image *image = NULL;
-    int fd = -1;
+    struct folder *folder = NULL;
 
     WORKER_ONLY();
-    if (!open_image_directory(repository, id, &fd, err))
+    if (!open_image_folder(repository, id, &folder, err))
         return false;
-    image = image_new(repository, id, fd);
+    image = image_new_take(repository, id, folder);
     if (!image_read_record(image, err))
         return false;
     *ret_image = TAKE(image);
@@ -158,16 +119,16 @@ image_lock_directory(struct repository *repository, const char *id, enum image_l
                      const char *holder, struct image **ret_image, struct error **err)
 {
     _cleanup_(image_closep) struct image *image = NULL;
-    int fd = -1;
+    struct folder *folder = NULL;
 
     WORKER_ONLY();
     if (mode == IMAGE_LOCK_EXCLUSIVE && repository->read_only)
         return error_set(err, ERROR_REPOSITORY_UNAVAILABLE, "repository '%s' is read-only",
                          repository->name);
-    if (!open_image_directory(repository, id, &fd, err))
+    if (!open_image_folder(repository, id, &folder, err))
         return false;
-    image = image_new(repository, id, fd);
-    if (!image_lock_acquire(image->fd, mode, id, holder, &image->lock, err)) {
+    image = image_new_take(repository, id, folder);
+    if (!image_lock_acquire(image->folder, mode, id, holder, &image->lock, err)) {
         if (image_is_named(image))
             return false;
         error_free(TAKE(*err)); /* the lock is that of its remover, or went with it */
@@ -198,7 +159,7 @@ image_data_time(const struct image *image, char **ret_time, struct error **err)
 {
     struct stat status;
 
-    if (fstatat(image->fd, FORMAT_DATA, &status, AT_SYMLINK_NOFOLLOW) < 0)
+    if (!folder_stat(image->folder, FORMAT_DATA, &status))
         return error_errno(err, ERROR_IMAGE_BROKEN, errno, "cannot look at the data of image '%s'",
                            image->id);
     *ret_time =
@@ -242,7 +203,7 @@ image_require_usable(const struct image *image, struct error **err)
     if (!image->record.complete)
         return error_set(err, ERROR_IMAGE_BROKEN,
                          "image '%s' is an incomplete copy: resume it, or remove it", image->id);
-    missing = fstatat(image->fd, FORMAT_DATA, &status, AT_SYMLINK_NOFOLLOW) < 0;
+    missing = !folder_stat(image->folder, FORMAT_DATA, &status);
     if (missing && errno != ENOENT)
         return error_errno(err, ERROR_REPOSITORY_UNAVAILABLE, errno,
                            "cannot look at the data of image '%s'", image->id);
@@ -267,7 +228,7 @@ image_base_is_there(const struct image *image)
     if (!image->record.base)
         return true;
     /* One that cannot be looked at this time is not missing for that: opening it tells more. */
-    if (fstatat(image->repository->images_fd, image->record.base, &status, AT_SYMLINK_NOFOLLOW) < 0)
+    if (!folder_stat(image->repository->images, image->record.base, &status))
         return errno != ENOENT;
     return S_ISDIR(status.st_mode);
 }
@@ -292,16 +253,16 @@ static bool
 depends_on(struct repository *repository, const char *id, const char *base, bool *ret_depends,
            struct error **err)
 {
-    _cleanup_close_ int fd = open_directory(repository->images_fd, id);
+    _cleanup_(folder_closep) struct folder *folder = NULL;
     _cleanup_(image_record_done) struct image_record record = { 0 };
     _cleanup_(error_freep) struct error *error = NULL;
     _cleanup_text_ struct text text = TEXT_INIT;
 
     *ret_depends = false;
-    if (fd < 0)
+    if (!folder_open(repository->images, id, FOLDER_SAME_SYSTEM, &folder))
         return errno == ENOENT || errno == ENOTDIR || errno == ELOOP || errno == EXDEV ||
                error_errno(err, ERROR_REPOSITORY_UNAVAILABLE, errno, "cannot open image '%s'", id);
-    if (!durable_read(fd, FORMAT_IMAGE_FILE, FORMAT_FILE_SIZE_MAX, &text, &error)) {
+    if (!folder_read(folder, FORMAT_IMAGE_FILE, FORMAT_FILE_SIZE_MAX, &text, &error)) {
         if (durable_error_is_certain(error))
             return true;
         *err = TAKE(error);
@@ -371,66 +332,47 @@ image_make(struct repository *repository, const char *id, const struct image_rec
 {
     struct image *image;
     struct stat status;
-    int fd, lock;
 
     WORKER_ONLY();
     if (repository->read_only)
         return error_set(err, ERROR_REPOSITORY_UNAVAILABLE, "repository '%s' is read-only",
                          repository->name);
     /* Only to say it early: what decides is the rename of image_publish(). */
-    if (fstatat(repository->images_fd, id, &status, AT_SYMLINK_NOFOLLOW) == 0)
+    if (folder_stat(repository->images, id, &status))
         return error_set(err, ERROR_IMAGE_EXISTS,
                          "there is an image '%s' in repository '%s' already", id, repository->name);
-    image = image_new(repository, id, -1);
+    image = image_new_take(repository, id, NULL);
     image->hidden = hidden_name(FORMAT_NEW_PREFIX);
-    if (mkdirat(repository->images_fd, image->hidden, 0700) < 0) {
+    if (!folder_make(repository->images, image->hidden, 0700)) {
         error_errno(err, ERROR_REPOSITORY_UNAVAILABLE, errno,
                     "cannot make image '%s' in repository '%s'", id, repository->name);
         free(TAKE(image->hidden));
         image_close(image);
         return false;
     }
-    fd = open_directory(repository->images_fd, image->hidden);
-    image->fd = fd;
-    lock = fd < 0 ? -1 : openat(fd, FORMAT_LOCK, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-    if (lock < 0) {
+    (void)image_record_copy(record, &image->record);
+    if (!folder_open(repository->images, image->hidden, FOLDER_SAME_SYSTEM, &image->folder)) {
         error_errno(err, ERROR_REPOSITORY_UNAVAILABLE, errno,
                     "cannot make image '%s' in repository '%s'", id, repository->name);
-    } else {
-        (void)close(lock);
-        (void)image_record_copy(record, &image->record);
-        if (image_lock_acquire(fd, IMAGE_LOCK_EXCLUSIVE, id, holder, &image->lock, err) &&
-            write_records(image, copy, err)) {
-            *ret_image = image;
-            return true;
-        }
+    } else if (image_lock_acquire(image->folder, IMAGE_LOCK_EXCLUSIVE, id, holder, &image->lock,
+                                  err) &&
+               write_records(image, copy, err)) {
+        *ret_image = image;
+        return true;
     }
     image_discard(image);
     return false;
 }
 
-static bool
-sync_data(const struct image *image, struct error **err)
-{
-    _cleanup_close_ int fd = openat(image->fd, FORMAT_DATA, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-
-    if (fd < 0 && errno == ENOENT)
-        return true;
-    if (fd < 0 || fsync(fd) < 0)
-        return error_errno(err, ERROR_BACKEND_FAILED, errno,
-                           "cannot make the data of image '%s' durable", image->id);
-    return true;
-}
-
 bool
 image_publish(struct image *image, struct error **err)
 {
-    int images_fd = image->repository->images_fd;
+    struct folder *images = image->repository->images;
 
     WORKER_ONLY();
-    if (!sync_data(image, err) || !durable_sync_directory(image->fd, err))
-        return false;
-    if (!durable_rename(images_fd, image->hidden, images_fd, image->id, err)) {
+    if (!folder_sync_file(image->folder, FORMAT_DATA, err) || !folder_sync(image->folder, err))
+        return error_wrap(err, "cannot show image '%s'", image->id);
+    if (!folder_rename(images, image->hidden, images, image->id, err)) {
         if ((*err)->code == ERROR_ALREADY_EXISTS)
             (*err)->code = ERROR_IMAGE_EXISTS;
         if ((*err)->code == ERROR_NOT_FOUND)
@@ -450,7 +392,7 @@ image_discard(struct image *image)
     if (!image)
         return;
     if (image->hidden)
-        (void)!durable_remove_tree(image->repository->images_fd, image->hidden, &ignored);
+        (void)!folder_remove_tree(image->repository->images, image->hidden, &ignored);
     free(TAKE(image->hidden));
     image_close(image);
 }
@@ -461,7 +403,7 @@ image_write_record(struct image *image, struct error **err)
     _cleanup_text_ struct text text = TEXT_INIT;
 
     image_record_write(&image->record, &text);
-    return durable_replace(image->fd, FORMAT_IMAGE_FILE, text.bytes, text.length, err) ||
+    return folder_replace(image->folder, FORMAT_IMAGE_FILE, text.bytes, text.length, err) ||
            error_wrap(err, "cannot change image '%s'", image->id);
 }
 
@@ -469,10 +411,10 @@ bool
 image_hide(struct image *image, struct error **err)
 {
     char *gone = hidden_name(FORMAT_GONE_PREFIX);
-    int images_fd = image->repository->images_fd;
+    struct folder *images = image->repository->images;
 
     WORKER_ONLY();
-    if (!durable_rename(images_fd, image->id, images_fd, gone, err)) {
+    if (!folder_rename(images, image->id, images, gone, err)) {
         free(gone);
         if ((*err)->code == ERROR_NOT_FOUND)
             (*err)->code = ERROR_IMAGE_NOT_FOUND;
@@ -487,7 +429,7 @@ image_read_copy(const struct image *image, struct copy_record *ret_copy, struct 
 {
     _cleanup_text_ struct text text = TEXT_INIT;
 
-    if (!durable_read(image->fd, FORMAT_COPY_FILE, FORMAT_FILE_SIZE_MAX, &text, err)) {
+    if (!folder_read(image->folder, FORMAT_COPY_FILE, FORMAT_FILE_SIZE_MAX, &text, err)) {
         if ((*err)->code == ERROR_NOT_FOUND) {
             (*err)->code = ERROR_NOTHING_TO_RESUME;
             return error_wrap(err, "image '%s' has no record of a copy", image->id);
@@ -505,7 +447,7 @@ image_write_copy(const struct image *image, const struct copy_record *copy, stru
     _cleanup_text_ struct text text = TEXT_INIT;
 
     copy_record_write(copy, &text);
-    return durable_replace(image->fd, FORMAT_COPY_FILE, text.bytes, text.length, err) ||
+    return folder_replace(image->folder, FORMAT_COPY_FILE, text.bytes, text.length, err) ||
            error_wrap(err, "cannot record the copy into image '%s'", image->id);
 }
 
@@ -517,49 +459,47 @@ compare_ids(const void *one, const void *other)
     return strcmp(*(char *const *)one, *(char *const *)other);
 }
 
-/* The entries of images/ that pass for an image's name, and come after 'after'.  An error of
-   readdir() is one: a list that is short in silence would tell that nothing depends on a base. */
-static bool
-read_ids(DIR *directory, const char *after, char ***ids, size_t *count)
-{
-    size_t room = 1;
-    struct dirent *entry;
+struct listing {
+    const char *after; /* borrowed, or NULL */
+    char **ids;        /* owned; room for one more than 'count' */
+    size_t count, room;
+};
 
-    for (errno = 0; (entry = readdir(directory)); errno = 0) {
-        if (!name_valid(entry->d_name) || (after && strcmp(entry->d_name, after) <= 0))
-            continue;
-        if (*count + 1 >= room) {
-            room = room * 2 + 64;
-            *ids = xrealloc(*ids, room * sizeof(**ids));
-        }
-        (*ids)[(*count)++] = xstrdup(entry->d_name);
+/* Those that pass for an image's name, and come after 'after'. */
+static bool
+list_entry(const char *name, void *context)
+{
+    struct listing *listing = context;
+
+    if (!name_valid(name) || (listing->after && strcmp(name, listing->after) <= 0))
+        return true;
+    if (listing->count + 1 >= listing->room) {
+        listing->room = listing->room * 2 + 64;
+        listing->ids = xrealloc(listing->ids, listing->room * sizeof(*listing->ids));
     }
-    (*ids)[*count] = NULL;
-    return errno == 0;
+    listing->ids[listing->count++] = xstrdup(name);
+    return true;
 }
 
 bool
 image_list(struct repository *repository, const char *after, size_t limit, char ***ret_ids,
            size_t *ret_count, struct error **err)
 {
-    int fd = openat(repository->images_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *directory = fd < 0 ? NULL : fdopendir(fd);
-    char **ids = xalloc(sizeof(*ids));
-    size_t count = 0;
-    bool done = directory && read_ids(directory, after, &ids, &count);
+    struct listing listing = { .after = after, .ids = xalloc(sizeof(*listing.ids)), .room = 1 };
+    char **ids;
+    size_t count;
 
     WORKER_ONLY();
-    if (!done)
+    /* A list that is short in silence would tell that nothing depends on a base. */
+    if (!folder_each(repository->images, list_entry, &listing)) {
         error_errno(err, ERROR_REPOSITORY_UNAVAILABLE, errno, "cannot list repository '%s'",
                     repository->name);
-    if (directory)
-        (void)closedir(directory);
-    else if (fd >= 0)
-        (void)close(fd);
-    if (!done) {
-        image_list_free(ids);
+        listing.ids[listing.count] = NULL;
+        image_list_free(listing.ids);
         return false;
     }
+    ids = listing.ids;
+    count = listing.count;
     qsort(ids, count, sizeof(*ids), compare_ids);
     while (limit && count > limit)
         free(ids[--count]);

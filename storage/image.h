@@ -13,6 +13,7 @@
 
 #include "agent/base/error.h"
 #include "agent/base/json-writer.h"
+#include "storage/folder.h"
 #include "storage/format.h"
 #include "storage/image-lock.h"
 #include "storage/repository.h"
@@ -21,7 +22,7 @@ struct image {
     struct repository *repository; /* borrowed: the task holds the reference */
     char *id;                      /* owned */
     char *hidden;                  /* its name while it is made or freed; owned, or NULL */
-    int fd;                        /* its directory; owned */
+    struct folder *folder;         /* its directory; owned */
     struct image_record record;    /* as read last */
     struct image_lock *lock;       /* owned, or NULL */
     bool settled;                  /* the work is done: the status does not show our own lock */

@@ -3,9 +3,7 @@
 
 #include "storage/repository-check.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <jansson.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -62,25 +60,25 @@ is_directory(struct repository *repository, const char *name)
 {
     struct stat status;
 
-    return fstatat(repository->images_fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
-           S_ISDIR(status.st_mode);
+    return folder_stat(repository->images, name, &status) && S_ISDIR(status.st_mode);
 }
 
-static int
-open_hidden(struct repository *repository, const char *name)
+static bool
+open_hidden(struct repository *repository, const char *name, struct folder **ret_folder)
 {
-    return openat(repository->images_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    return folder_open(repository->images, name, FOLDER_ANY_SYSTEM, ret_folder);
 }
 
 /* Whether a hidden directory is nobody's any more: its lock is free. */
 static bool
 is_abandoned(struct repository *repository, const char *name)
 {
-    _cleanup_close_ int fd = open_hidden(repository, name);
+    _cleanup_(folder_closep) struct folder *folder = NULL;
     _cleanup_(error_freep) struct error *ignored = NULL;
     bool held = false;
 
-    return fd >= 0 && image_lock_is_held(fd, &held, NULL, &ignored) && !held;
+    return open_hidden(repository, name, &folder) &&
+           image_lock_is_held(folder, &held, NULL, &ignored) && !held;
 }
 
 static bool
@@ -88,7 +86,7 @@ has_file(const struct image *image, const char *name)
 {
     struct stat status;
 
-    return fstatat(image->fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0;
+    return folder_stat(image->folder, name, &status);
 }
 
 static bool
@@ -97,7 +95,7 @@ is_locked(const struct image *image)
     _cleanup_(error_freep) struct error *ignored = NULL;
     bool held = true;
 
-    return !image_lock_is_held(image->fd, &held, NULL, &ignored) || held;
+    return !image_lock_is_held(image->folder, &held, NULL, &ignored) || held;
 }
 
 /* Whether its record is damaged for certain.  One that cannot be read this time may be sound, and one of
@@ -105,14 +103,14 @@ is_locked(const struct image *image)
 static bool
 is_unfit(struct repository *repository, const char *id)
 {
-    _cleanup_close_ int fd = open_hidden(repository, id);
+    _cleanup_(folder_closep) struct folder *folder = NULL;
     _cleanup_text_ struct text text = TEXT_INIT;
     _cleanup_(image_record_done) struct image_record record = { 0 };
     _cleanup_(error_freep) struct error *error = NULL;
 
-    if (fd < 0)
+    if (!open_hidden(repository, id, &folder))
         return false;
-    if (!durable_read(fd, FORMAT_IMAGE_FILE, FORMAT_FILE_SIZE_MAX, &text, &error))
+    if (!folder_read(folder, FORMAT_IMAGE_FILE, FORMAT_FILE_SIZE_MAX, &text, &error))
         return durable_error_is_certain(error);
     return !image_record_parse(text.bytes, text.length, &record, &error) &&
            error->code != ERROR_REPOSITORY_UNAVAILABLE;
@@ -126,7 +124,7 @@ has_unfit_copy(const struct image *image)
     _cleanup_(copy_record_done) struct copy_record copy = { 0 };
     _cleanup_(error_freep) struct error *error = NULL;
 
-    if (!durable_read(image->fd, FORMAT_COPY_FILE, FORMAT_FILE_SIZE_MAX, &text, &error))
+    if (!folder_read(image->folder, FORMAT_COPY_FILE, FORMAT_FILE_SIZE_MAX, &text, &error))
         return durable_error_is_certain(error);
     return !copy_record_parse(text.bytes, text.length, &copy, &error) &&
            error->code != ERROR_REPOSITORY_UNAVAILABLE;
@@ -215,25 +213,29 @@ check_entry(struct repository *repository, const char *name, struct writer *writ
     }
 }
 
+struct entry_check {
+    struct repository *repository;
+    struct writer *writer;
+};
+
+static bool
+check_next_entry(const char *name, void *context)
+{
+    const struct entry_check *check = context;
+
+    check_entry(check->repository, name, check->writer);
+    return check->writer->text.length < LIST_SIZE_MAX;
+}
+
 static bool
 check_entries(struct repository *repository, struct writer *writer, struct error **err)
 {
-    int fd = openat(repository->images_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *directory = fd < 0 ? NULL : fdopendir(fd);
-    struct dirent *entry;
+    struct entry_check check = { repository, writer };
 
-    if (!directory) {
-        error_errno(err, ERROR_REPOSITORY_UNAVAILABLE, errno, "cannot list repository '%s'",
-                    repository->name);
-        if (fd >= 0)
-            (void)close(fd);
-        return false;
-    }
-    while ((entry = readdir(directory)) && writer->text.length < LIST_SIZE_MAX)
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-            check_entry(repository, entry->d_name, writer);
-    (void)closedir(directory);
-    return true;
+    return writer->text.length >= LIST_SIZE_MAX ||
+           folder_each(repository->images, check_next_entry, &check) ||
+           error_errno(err, ERROR_REPOSITORY_UNAVAILABLE, errno, "cannot list repository '%s'",
+                       repository->name);
 }
 
 bool
@@ -308,26 +310,26 @@ gone(struct error **err)
 static bool
 free_hidden(struct repository *repository, const char *name, const char *holder, struct error **err)
 {
-    _cleanup_close_ int fd = open_hidden(repository, name);
+    _cleanup_(folder_closep) struct folder *folder = NULL;
     _cleanup_(image_lock_releasep) struct image_lock *lock = NULL;
     _cleanup_free_ char *freed = NULL;
     char uuid[UUID_TEXT_SIZE];
 
-    if (fd < 0)
+    if (!open_hidden(repository, name, &folder))
         return errno == ENOENT ? gone(err)
                                : error_errno(err, ERROR_REPOSITORY_UNAVAILABLE, errno,
                                              "cannot open '%s'", name);
-    if (!image_lock_acquire(fd, IMAGE_LOCK_EXCLUSIVE, name, holder, &lock, err))
+    if (!image_lock_acquire(folder, IMAGE_LOCK_EXCLUSIVE, name, holder, &lock, err))
         return false;
     uuid_make(uuid);
     freed = xprintf(FORMAT_GONE_PREFIX "%s", uuid);
-    if (!durable_rename(repository->images_fd, name, repository->images_fd, freed, err)) {
+    if (!folder_rename(repository->images, name, repository->images, freed, err)) {
         if ((*err)->code != ERROR_NOT_FOUND)
             return false;
         error_free(TAKE(*err));
         return gone(err);
     }
-    return durable_remove_tree(repository->images_fd, freed, err);
+    return folder_remove_tree(repository->images, freed, err);
 }
 
 static bool
@@ -335,10 +337,9 @@ unlink_stray(struct repository *repository, const char *name, struct error **err
 {
     struct stat status;
 
-    if (fstatat(repository->images_fd, name, &status, AT_SYMLINK_NOFOLLOW) < 0 ||
-        S_ISDIR(status.st_mode))
+    if (!folder_stat(repository->images, name, &status) || S_ISDIR(status.st_mode))
         return gone(err);
-    return durable_unlink(repository->images_fd, name, err);
+    return folder_unlink(repository->images, name, err);
 }
 
 static bool
@@ -351,12 +352,12 @@ unlink_leftovers(struct repository *repository, const struct fix *fix, const cha
         return false;
     if (fix->action == FIX_UNLINK_COPY)
         return image->record.complete && has_file(image, FORMAT_COPY_FILE)
-                   ? durable_unlink(image->fd, FORMAT_COPY_FILE, err)
+                   ? folder_unlink(image->folder, FORMAT_COPY_FILE, err)
                    : gone(err);
     if (!has_file(image, TEMPORARY_IMAGE_FILE) && !has_file(image, TEMPORARY_COPY_FILE))
         return gone(err);
-    return durable_unlink(image->fd, TEMPORARY_IMAGE_FILE, err) &&
-           durable_unlink(image->fd, TEMPORARY_COPY_FILE, err);
+    return folder_unlink(image->folder, TEMPORARY_IMAGE_FILE, err) &&
+           folder_unlink(image->folder, TEMPORARY_COPY_FILE, err);
 }
 
 /* Whether removing is still what mends it: under the lock, by the same rules as the check. */

@@ -117,7 +117,7 @@ repository_table_reserve(struct storage *storage, const char *name, const char *
     }
     if (!same_path(there->path, path))
         return exists(err, there, "the name is taken");
-    if (strcmp(there->health, "unavailable") == 0 && there->images_fd < 0) {
+    if (strcmp(there->health, "unavailable") == 0 && !there->images) {
         repository_set_health(there, "connecting", NULL);
         *ret_there = NULL;
         return true;
@@ -237,7 +237,7 @@ look(struct job *job)
     struct repository *repository = looking->repository;
 
     atomic_store(&repository->look_started_ns, clock_monotonic_ns());
-    if (repository->images_fd < 0)
+    if (!repository->images)
         (void)!repository_open(repository->name, repository->path, false, &looking->opened,
                                &looking->error);
     else

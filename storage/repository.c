@@ -3,9 +3,7 @@
 
 #include "storage/repository.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +12,6 @@
 
 #include "agent/agent.h"
 #include "agent/base/clock.h"
-#include "agent/base/durable.h"
 #include "agent/base/thread.h"
 #include "storage/format.h"
 #include "storage/repository-table.h"
@@ -32,10 +29,8 @@ repository_ref(struct repository *repository)
 static void
 repository_free(struct repository *repository)
 {
-    if (repository->directory_fd >= 0)
-        (void)close(repository->directory_fd);
-    if (repository->images_fd >= 0)
-        (void)close(repository->images_fd);
+    folder_close(repository->images);
+    folder_close(repository->folder);
     free(repository->name);
     free(repository->kind);
     free(repository->path);
@@ -78,7 +73,6 @@ repository_placeholder(const char *name, const char *path)
     repository->name = xstrdup(name);
     repository->kind = xstrdup("dir");
     repository->path = xstrdup(path);
-    repository->directory_fd = repository->images_fd = -1;
     atomic_init(&repository->references, 1);
     repository->health = "connecting";
     repository->lane.name = repository->copies.name = repository->name;
@@ -99,32 +93,6 @@ static bool
 unavailable(struct error **err, const char *path, const char *why)
 {
     return error_set(err, ERROR_REPOSITORY_UNAVAILABLE, "'%s' %s", path, why);
-}
-
-/* Calls 'each' with the name of every entry; stops when it says no. */
-static bool
-each_entry(int fd, bool (*each)(const char *name, void *context), void *context)
-{
-    int listed = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *directory = listed < 0 ? NULL : fdopendir(listed);
-    struct dirent *entry;
-    int fault;
-
-    if (!directory) {
-        if (listed >= 0)
-            (void)close(listed);
-        return false;
-    }
-    for (errno = 0; (entry = readdir(directory)); errno = 0)
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
-            !each(entry->d_name, context)) {
-            errno = 0;
-            break;
-        }
-    fault = errno;
-    (void)closedir(directory);
-    errno = fault;
-    return fault == 0;
 }
 
 static bool
@@ -150,14 +118,13 @@ is_nothing(const char *name, void *context)
 
 /* Whether nothing is in it, or only what an interrupted making left: then it may become one. */
 static bool
-is_empty(int fd, const char *path, bool *ret_empty, struct error **err)
+is_empty(struct folder *folder, const char *path, bool *ret_empty, struct error **err)
 {
-    _cleanup_close_ int images_fd =
-        openat(fd, FORMAT_IMAGES, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    _cleanup_(folder_closep) struct folder *images = NULL;
 
-    *ret_empty = images_fd >= 0 || errno == ENOENT;
-    if (*ret_empty && each_entry(fd, is_start_of_repository, ret_empty) &&
-        (!*ret_empty || images_fd < 0 || each_entry(images_fd, is_nothing, ret_empty)))
+    *ret_empty = folder_open(folder, FORMAT_IMAGES, FOLDER_ANY_SYSTEM, &images) || errno == ENOENT;
+    if (*ret_empty && folder_each(folder, is_start_of_repository, ret_empty) &&
+        (!*ret_empty || !images || folder_each(images, is_nothing, ret_empty)))
         return true;
     return !*ret_empty ||
            error_errno(err, ERROR_REPOSITORY_UNAVAILABLE, errno, "cannot list '%s'", path);
@@ -169,28 +136,28 @@ is_empty(int fd, const char *path, bool *ret_empty, struct error **err)
  * reads what the first has made.
  */
 static bool
-make_repository(int fd, const char *path, struct error **err)
+make_repository(struct folder *folder, const char *path, struct error **err)
 {
     struct repository_record record = { .created_ns = clock_wall_ns() };
     _cleanup_text_ struct text text = TEXT_INIT;
     _cleanup_free_ char *temporary = NULL;
     bool empty;
 
-    if (!is_empty(fd, path, &empty, err))
+    if (!is_empty(folder, path, &empty, err))
         return false;
     if (!empty)
         return unavailable(err, path,
                            "is not empty and no repository: choose an empty directory to make one");
-    if (mkdirat(fd, FORMAT_IMAGES, 0755) < 0 && errno != EEXIST)
+    if (!folder_make(folder, FORMAT_IMAGES, 0755) && errno != EEXIST)
         return error_errno(err, ERROR_REPOSITORY_UNAVAILABLE, errno,
                            "cannot make a repository of '%s'", path);
     uuid_make(record.uuid);
     temporary = xprintf(TEMPORARY "%s", record.uuid);
     repository_record_write(&record, &text);
-    if (durable_replace(fd, temporary, text.bytes, text.length, err) &&
-        durable_rename(fd, temporary, fd, FORMAT_REPOSITORY_FILE, err))
+    if (folder_replace(folder, temporary, text.bytes, text.length, err) &&
+        folder_rename(folder, temporary, folder, FORMAT_REPOSITORY_FILE, err))
         return true;
-    (void)unlinkat(fd, temporary, 0);
+    (void)!folder_drop(folder, temporary);
     if ((*err)->code != ERROR_ALREADY_EXISTS)
         return error_wrap(err, "cannot make a repository of '%s'", path);
     error_free(TAKE(*err));
@@ -198,12 +165,12 @@ make_repository(int fd, const char *path, struct error **err)
 }
 
 static bool
-read_repository_record(int fd, const char *path, struct repository_record *ret_record,
-                       struct error **err)
+read_repository_record(struct folder *folder, const char *path,
+                       struct repository_record *ret_record, struct error **err)
 {
     _cleanup_text_ struct text text = TEXT_INIT;
 
-    if (!durable_read(fd, FORMAT_REPOSITORY_FILE, FORMAT_FILE_SIZE_MAX, &text, err)) {
+    if (!folder_read(folder, FORMAT_REPOSITORY_FILE, FORMAT_FILE_SIZE_MAX, &text, err)) {
         if ((*err)->code != ERROR_NOT_FOUND)
             (*err)->code = ERROR_REPOSITORY_UNAVAILABLE;
         return error_wrap(err, "cannot read the repository '%s'", path);
@@ -215,29 +182,28 @@ read_repository_record(int fd, const char *path, struct repository_record *ret_r
 /* The directory, made if it is absent and 'create' says so: durably, or a power failure takes away
    what was answered to be there. */
 static bool
-open_root(const char *path, bool create, int *ret_fd, struct error **err)
+open_root(const char *path, bool create, struct folder **ret_folder, struct error **err)
 {
-    _cleanup_close_ int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), parent = -1;
+    _cleanup_(folder_closep) struct folder *folder = NULL, *parent = NULL;
+    _cleanup_free_ char *above = xprintf("%s/..", path);
 
-    if (fd < 0 && errno == ENOENT && create && mkdir(path, 0755) == 0) {
-        fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        parent = fd < 0 ? -1 : openat(fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (parent >= 0 && !durable_sync_directory(parent, err))
-            return error_wrap(err, "cannot make '%s'", path);
-    }
-    if (fd < 0)
+    if (!folder_open_path(path, &folder) && errno == ENOENT && create && mkdir(path, 0755) == 0 &&
+        folder_open_path(path, &folder) && folder_open_path(above, &parent) &&
+        !folder_sync(parent, err))
+        return error_wrap(err, "cannot make '%s'", path);
+    if (!folder)
         return error_errno(err, ERROR_REPOSITORY_UNAVAILABLE, errno, "cannot open '%s'", path);
-    *ret_fd = TAKE_FD(fd);
+    *ret_folder = TAKE(folder);
     return true;
 }
 
 static bool
-read_or_make(int fd, const char *path, bool create, struct repository_record *ret_record,
-             struct error **err)
+read_or_make(struct folder *folder, const char *path, bool create,
+             struct repository_record *ret_record, struct error **err)
 {
     _cleanup_(error_freep) struct error *why_not = NULL, *ignored = NULL;
 
-    if (read_repository_record(fd, path, ret_record, err))
+    if (read_repository_record(folder, path, ret_record, err))
         return true;
     if ((*err)->code != ERROR_NOT_FOUND)
         return false;
@@ -246,10 +212,10 @@ read_or_make(int fd, const char *path, bool create, struct repository_record *re
         return unavailable(err, path,
                            "is no repository: there is no " FORMAT_REPOSITORY_FILE
                            " in it; 'create' makes one of an empty directory");
-    if (make_repository(fd, path, &why_not))
-        return read_repository_record(fd, path, ret_record, err);
+    if (make_repository(folder, path, &why_not))
+        return read_repository_record(folder, path, ret_record, err);
     /* It was not empty, for somebody has made a repository of it at this moment: good. */
-    if (read_repository_record(fd, path, ret_record, &ignored))
+    if (read_repository_record(folder, path, ret_record, &ignored))
         return true;
     *err = TAKE(why_not);
     return false;
@@ -264,18 +230,16 @@ repository_open(const char *name, const char *path, bool create, struct reposito
     struct statvfs space;
 
     WORKER_ONLY();
-    if (!open_root(path, create, &repository->directory_fd, err))
+    if (!open_root(path, create, &repository->folder, err))
         return false;
-    if (!read_or_make(repository->directory_fd, path, create, &record, err))
+    if (!read_or_make(repository->folder, path, create, &record, err))
         return false;
     memcpy(repository->uuid, record.uuid, sizeof(record.uuid));
     repository->created_ns = record.created_ns;
-    repository->images_fd = openat(repository->directory_fd, FORMAT_IMAGES,
-                                   O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (repository->images_fd < 0)
+    if (!folder_open(repository->folder, FORMAT_IMAGES, FOLDER_ANY_SYSTEM, &repository->images))
         return error_errno(err, ERROR_REPOSITORY_UNAVAILABLE, errno,
                            "cannot open '%s/" FORMAT_IMAGES "'", path);
-    if (fstatvfs(repository->directory_fd, &space) == 0)
+    if (folder_space(repository->folder, &space))
         repository->read_only = space.f_flag & ST_RDONLY;
     if (!repository_look(repository, &repository->look, err))
         return false;
@@ -293,26 +257,17 @@ count_image(const char *name, void *context)
     return true;
 }
 
-static bool
-is_same(int fd, int other_fd)
-{
-    struct stat one, other;
-
-    return fstat(fd, &one) == 0 && fstat(other_fd, &other) == 0 && one.st_ino == other.st_ino &&
-           one.st_dev == other.st_dev;
-}
-
 /* Whether the path still leads to the directories that are open. */
 static bool
-require_same(const struct repository *repository, int fd, struct error **err)
+require_same(const struct repository *repository, struct folder *folder, struct error **err)
 {
-    _cleanup_close_ int images_fd =
-        openat(fd, FORMAT_IMAGES, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    _cleanup_(folder_closep) struct folder *images = NULL;
 
-    if (images_fd < 0)
+    if (!folder_open(folder, FORMAT_IMAGES, FOLDER_ANY_SYSTEM, &images))
         return error_errno(err, ERROR_REPOSITORY_UNAVAILABLE, errno,
                            "cannot open '%s/" FORMAT_IMAGES "'", repository->path);
-    return (is_same(fd, repository->directory_fd) && is_same(images_fd, repository->images_fd)) ||
+    return (folder_is_same(folder, repository->folder) &&
+            folder_is_same(images, repository->images)) ||
            unavailable(err, repository->path,
                        "is another directory by now: disconnect and connect it");
 }
@@ -321,17 +276,18 @@ bool
 repository_look(const struct repository *repository, struct repository_look *ret_look,
                 struct error **err)
 {
-    _cleanup_close_ int fd = open(repository->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int64_t begun = clock_monotonic_ns();
+    _cleanup_(folder_closep) struct folder *folder = NULL;
     struct repository_look look = { 0 };
+    int64_t begun;
     struct repository_record record;
     struct statvfs space;
 
     WORKER_ONLY();
-    if (fd < 0)
+    if (!folder_open_path(repository->path, &folder))
         return error_errno(err, ERROR_REPOSITORY_UNAVAILABLE, errno, "cannot open '%s'",
                            repository->path);
-    if (!read_repository_record(fd, repository->path, &record, err)) {
+    begun = clock_monotonic_ns();
+    if (!read_repository_record(folder, repository->path, &record, err)) {
         (*err)->code = ERROR_REPOSITORY_UNAVAILABLE;
         return false;
     }
@@ -339,14 +295,14 @@ repository_look(const struct repository *repository, struct repository_look *ret
     if (strcmp(record.uuid, repository->uuid) != 0)
         return unavailable(err, repository->path,
                            "is another repository by now: disconnect and connect it");
-    if (!require_same(repository, fd, err))
+    if (!require_same(repository, folder, err))
         return false;
-    if (fstatvfs(fd, &space) < 0)
+    if (!folder_space(folder, &space))
         return error_errno(err, ERROR_REPOSITORY_UNAVAILABLE, errno, "cannot measure '%s'",
                            repository->path);
     look.capacity = (uint64_t)space.f_blocks * space.f_frsize;
     look.free = (uint64_t)space.f_bavail * space.f_frsize;
-    if (!each_entry(repository->images_fd, count_image, &look.image_count))
+    if (!folder_each(repository->images, count_image, &look.image_count))
         return error_errno(err, ERROR_REPOSITORY_UNAVAILABLE, errno, "cannot list '%s'",
                            repository->path);
     *ret_look = look;
@@ -357,7 +313,7 @@ void
 repository_write_status(const struct repository *repository, const struct repository_look *look,
                         struct writer *writer)
 {
-    bool known = repository->images_fd >= 0;
+    bool known = repository->images != NULL;
 
     writer_object(writer);
     writer_member_string(writer, "repository", repository->name);

@@ -14,6 +14,7 @@
 #include "agent/base/json-writer.h"
 #include "agent/base/name.h"
 #include "agent/worker.h"
+#include "storage/folder.h"
 
 struct agent;
 struct storage;
@@ -31,8 +32,8 @@ struct repository {
     char *path; /* absolute */
     char uuid[UUID_TEXT_SIZE];
     int64_t created_ns;
-    int directory_fd, images_fd; /* O_RDONLY directories, owned; -1: not open (yet) */
-    bool read_only;              /* of its file system, when it was connected */
+    struct folder *folder, *images; /* owned; NULL: not open (yet) */
+    bool read_only;                 /* of its file system, when it was connected */
     _Atomic unsigned
         references; /* raised on the loop only, let go on any thread; the table has one */
     _Atomic int64_t look_started_ns; /* when a worker began to look (monotonic); 0: not yet */
@@ -71,7 +72,7 @@ bool repository_open(const char *name, const char *path, bool create,
 bool repository_look(const struct repository *repository, struct repository_look *ret_look,
                      struct error **err) _must_check_;
 
-/* An entry without descriptors: the name is taken while it is being connected. */
+/* An entry without folders: the name is taken while it is being connected. */
 struct repository *repository_placeholder(const char *name, const char *path);
 void repository_set_health(struct repository *repository, const char *health, const char *reason);
 

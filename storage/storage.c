@@ -93,7 +93,7 @@ is_ours_to_resume(struct search *search, const char *id)
         return false;
     return copy.resume_on_crash && strcmp(copy.host, search->storage->agent->host_id) == 0 &&
            copy.updated_ns < search->before_ns &&
-           image_lock_is_held(image->fd, &held, NULL, &ignored) && !held;
+           image_lock_is_held(image->folder, &held, NULL, &ignored) && !held;
 }
 
 static void
@@ -109,9 +109,10 @@ search_copies(struct job *job)
     search->found = xalloc((count + 1) * sizeof(*search->found));
     for (size_t i = 0; i < count; i++) {
         _cleanup_free_ char *copy_file = xprintf("%s/" FORMAT_COPY_FILE, ids[i]);
+        struct stat status;
 
         /* One system call for each image that has no copy under way: ten thousand are soon seen. */
-        if (faccessat(search->repository->images_fd, copy_file, F_OK, AT_SYMLINK_NOFOLLOW) == 0 &&
+        if (folder_stat(search->repository->images, copy_file, &status) &&
             is_ours_to_resume(search, ids[i]))
             search->found[search->count++] = xstrdup(ids[i]);
     }

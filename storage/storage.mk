@@ -6,6 +6,9 @@ libhostler_a_SOURCES += \
   storage/endpoint-kind.h \
   storage/endpoint-nbd.c \
   storage/endpoint.c storage/endpoint.h \
+  storage/folder-kind.h \
+  storage/folder-posix.c \
+  storage/folder.c storage/folder.h \
   storage/format.c storage/format.h \
   storage/image-check-verbs.c \
   storage/image-copy-verbs.c \
@@ -23,7 +26,7 @@ libhostler_a_SOURCES += \
   storage/transfer.c storage/transfer.h
 
 UNIT_TESTS += tests/unit/test-checksum tests/unit/test-copy tests/unit/test-endpoint tests/unit/test-endpoint-nbd \
-  tests/unit/test-format tests/unit/test-image tests/unit/test-image-lock tests/unit/test-image-verbs \
+  tests/unit/test-folder tests/unit/test-format tests/unit/test-image tests/unit/test-image-lock tests/unit/test-image-verbs \
   tests/unit/test-repository-check tests/unit/test-repository-verbs tests/unit/test-transfer
 EXTRA_DIST += tests/unit/endpoint-fixture.h tests/unit/repository-fixture.h \
   tests/unit/storage-fixture.h

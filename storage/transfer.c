@@ -9,7 +9,6 @@
 #include <sys/statvfs.h>
 
 #include "agent/base/clock.h"
-#include "agent/base/durable.h"
 #include "storage/copy.h"
 #include "storage/endpoint.h"
 
@@ -85,13 +84,13 @@ transfer_make_target(struct call *call, const char *id, struct image_record *rec
         base_name = xprintf("../%s/" FORMAT_DATA, transfer->base->id);
     if (image_make(transfer->target_repository, id, record, &transfer->record, holder,
                    &transfer->target, err) &&
-        endpoint_create(transfer->target->fd, FORMAT_DATA, record->format, record->size,
+        endpoint_create(transfer->target->folder, FORMAT_DATA, record->format, record->size,
                         preallocate, base_name,
                         transfer->base ? transfer->base->record.format : IMAGE_RAW,
                         call_abort_flag(call), err) &&
         image_publish(transfer->target, err))
         return true;
-    return transfer_explain_space(transfer->target_repository->images_fd, record->size, err);
+    return transfer_explain_space(transfer->target_repository->images, record->size, err);
 }
 
 /* ---- the copy itself ---- */
@@ -135,11 +134,11 @@ transfer_prepare(struct call *call, struct copy *ret_copy)
 }
 
 bool
-transfer_explain_space(int directory_fd, uint64_t needed, struct error **err)
+transfer_explain_space(struct folder *folder, uint64_t needed, struct error **err)
 {
     struct statvfs space;
 
-    if ((*err)->code != ERROR_NO_SPACE || fstatvfs(directory_fd, &space) < 0)
+    if ((*err)->code != ERROR_NO_SPACE || !folder_space(folder, &space))
         return false;
     error_data_number(err, "needed", (int64_t)needed);
     return error_data_number(err, "available", (int64_t)space.f_bavail * (int64_t)space.f_frsize);
@@ -149,7 +148,7 @@ static bool
 open_image(struct call *call, const struct image *image, enum endpoint_mode mode,
            struct endpoint **ret_endpoint, struct error **err)
 {
-    return endpoint_open(image->fd, FORMAT_DATA, image->record.format, mode,
+    return endpoint_open(image->folder, FORMAT_DATA, image->record.format, mode,
                          image->record.base != NULL, call_abort_flag(call), ret_endpoint, err);
 }
 
@@ -161,8 +160,8 @@ open_source(struct call *call, struct endpoint **ret_source, struct error **err)
 
     if (!(transfer->source
               ? open_image(call, transfer->source, ENDPOINT_READ, ret_source, err)
-              : endpoint_open(-1, record->source_path, record->source_format, ENDPOINT_READ, false,
-                              call_abort_flag(call), ret_source, err)))
+              : endpoint_open(NULL, record->source_path, record->source_format, ENDPOINT_READ,
+                              false, call_abort_flag(call), ret_source, err)))
         return error_wrap(err, "source");
     if (endpoint_size(*ret_source) == record->total)
         return true;
@@ -219,7 +218,7 @@ mend_leaks(struct call *call, struct error **err)
     const struct transfer *transfer = call->state;
 
     return !transfer->resumed || transfer->target->record.format != IMAGE_QCOW2 ||
-           endpoint_check(transfer->target->fd, FORMAT_DATA, true, call_abort_flag(call), err);
+           endpoint_check(transfer->target->folder, FORMAT_DATA, true, call_abort_flag(call), err);
 }
 
 enum outcome
@@ -232,8 +231,8 @@ transfer_copy(struct call *call)
     call_progress(call, from, transfer->record.total, "bytes");
     if (!run_copy(call, &error) || !check_source_unchanged(transfer, &error) ||
         !mend_leaks(call, &error)) {
-        transfer_explain_space(transfer->target->fd, transfer->record.total - transfer->record.done,
-                               &error);
+        transfer_explain_space(transfer->target->folder,
+                               transfer->record.total - transfer->record.done, &error);
         return call_fail(call, TAKE(error));
     }
     return call_complete(call, "%" PRIu64 " bytes from byte %" PRIu64 " on: %s",
@@ -302,7 +301,7 @@ finish(struct call *call, struct error **err)
         target->record.generation--;
         return explain_loss(target, err);
     }
-    (void)!durable_unlink(target->fd, FORMAT_COPY_FILE, &ignored);
+    (void)!folder_unlink(target->folder, FORMAT_COPY_FILE, &ignored);
     return true;
 }
 

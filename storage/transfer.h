@@ -52,6 +52,6 @@ enum outcome transfer_tell_failure(struct call *call); /* POOL_REPOSITORY, ON_FA
 struct copy;
 void transfer_prepare(struct call *call, struct copy *ret_copy);
 /* Adds to a NoSpace what is needed and what is there; returns false. */
-bool transfer_explain_space(int directory_fd, uint64_t needed, struct error **err);
+bool transfer_explain_space(struct folder *folder, uint64_t needed, struct error **err);
 
 #endif

@@ -25,7 +25,8 @@
 #define MIB (UINT64_C(1) << 20)
 
 static char folder[64];
-static int base = -1; /* the folder, open */
+static struct folder *place; /* the folder, open */
+static int base = -1;        /* its descriptor */
 
 static inline int
 begin(void **state)
@@ -34,8 +35,10 @@ begin(void **state)
     (void)snprintf(folder, sizeof(folder), "/tmp/hostler-endpoint-XXXXXX");
     if (!mkdtemp(folder))
         return -1;
-    base = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return base < 0 ? -1 : 0;
+    if (!folder_open_path(folder, &place))
+        return -1;
+    base = folder_fd(place);
+    return 0;
 }
 
 static inline int
@@ -45,7 +48,7 @@ end(void **state)
     _cleanup_close_ int parent = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
     (void)state;
-    (void)close(base);
+    folder_close(TAKE(place));
     return durable_remove_tree(parent, strrchr(folder, '/') + 1, &err) ? 0 : -1;
 }
 
@@ -72,30 +75,32 @@ create(const char *name, enum image_format format, uint64_t size)
 {
     _cleanup_(error_freep) struct error *err = NULL;
 
-    if (!endpoint_create(base, name, format, size, false, NULL, IMAGE_RAW, NULL, &err))
+    if (!endpoint_create(place, name, format, size, false, NULL, IMAGE_RAW, NULL, &err))
         fail_msg("%s", err->message);
 }
 
 static inline struct endpoint *
-must_open(int dirfd, const char *name, enum image_format format, enum endpoint_mode mode,
-          bool allow_base)
+must_open(struct folder *holder, const char *name, enum image_format format,
+          enum endpoint_mode mode, bool allow_base)
 {
     _cleanup_(error_freep) struct error *err = NULL;
     struct endpoint *endpoint = NULL;
 
-    if (!endpoint_open(dirfd, name, format, mode, allow_base, NULL, &endpoint, &err))
+    if (!endpoint_open(holder, name, format, mode, allow_base, NULL, &endpoint, &err))
         fail_msg("%s", err->message);
     return endpoint;
 }
 
 /* The error of an opening that fails; to be freed. */
 static inline struct error *
-cannot_open(int dirfd, const char *name, enum image_format format, const atomic_bool *abort)
+cannot_open(struct folder *holder, const char *name, enum image_format format,
+            const atomic_bool *abort)
 {
     struct endpoint *endpoint = NULL;
     struct error *err = NULL;
 
-    assert_false(endpoint_open(dirfd, name, format, ENDPOINT_WRITE, false, abort, &endpoint, &err));
+    assert_false(
+        endpoint_open(holder, name, format, ENDPOINT_WRITE, false, abort, &endpoint, &err));
     assert_null(endpoint);
     return err;
 }
@@ -194,7 +199,7 @@ make_overlay(void)
 
     assert_int_equal(mkdirat(base, "under", 0700), 0);
     create("under/data", IMAGE_RAW, 4 * MIB);
-    endpoint = must_open(base, "under/data", IMAGE_RAW, ENDPOINT_WRITE, false);
+    endpoint = must_open(place, "under/data", IMAGE_RAW, ENDPOINT_WRITE, false);
     put(endpoint, 0, 'u', MIB);
     endpoint_close(endpoint);
     run(make);

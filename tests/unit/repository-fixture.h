@@ -78,7 +78,8 @@ end(void **state)
 static inline void
 put_file(const char *path, const char *contents)
 {
-    int fd = openat(repository->images_fd, path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    int fd =
+        openat(folder_fd(repository->images), path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 
     assert_true(fd >= 0);
     assert_int_equal(write(fd, contents, strlen(contents)), strlen(contents));
@@ -88,13 +89,13 @@ put_file(const char *path, const char *contents)
 static inline void
 put_folder(const char *path)
 {
-    assert_int_equal(mkdirat(repository->images_fd, path, 0755), 0);
+    assert_int_equal(mkdirat(folder_fd(repository->images), path, 0755), 0);
 }
 
 static inline void
 drop_file(const char *path)
 {
-    assert_int_equal(unlinkat(repository->images_fd, path, 0), 0);
+    assert_int_equal(unlinkat(folder_fd(repository->images), path, 0), 0);
 }
 
 static inline bool
@@ -102,7 +103,7 @@ there_is(const char *path)
 {
     struct stat status;
 
-    return fstatat(repository->images_fd, path, &status, AT_SYMLINK_NOFOLLOW) == 0;
+    return fstatat(folder_fd(repository->images), path, &status, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
 static inline void
@@ -110,7 +111,7 @@ get_file(const char *path, struct text *ret_text)
 {
     struct error *error = NULL;
 
-    succeed(durable_read(repository->images_fd, path, 1 << 20, ret_text, &error), error);
+    succeed(durable_read(folder_fd(repository->images), path, 1 << 20, ret_text, &error), error);
 }
 
 static inline struct image_record
@@ -161,7 +162,7 @@ allow_descriptors(size_t count)
 static inline void
 put_data(struct image *image, uint64_t size)
 {
-    int fd = openat(image->fd, FORMAT_DATA, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    int fd = openat(folder_fd(image->folder), FORMAT_DATA, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
 
     assert_true(fd >= 0);
     assert_int_equal(ftruncate(fd, (off_t)size), 0);

@@ -66,7 +66,7 @@ take(struct watch *watch, char ret_checksum[CHECKSUM_TEXT_SIZE], struct error **
 {
     _cleanup_(endpoint_closep) struct endpoint *source = NULL;
 
-    return endpoint_open(-1, path, IMAGE_RAW, ENDPOINT_READ, false, NULL, &source, err) &&
+    return endpoint_open(NULL, path, IMAGE_RAW, ENDPOINT_READ, false, NULL, &source, err) &&
            checksum_run(source, watch ? on_progress : NULL, watch ? on_aborted : NULL, watch,
                         ret_checksum, err);
 }
@@ -185,7 +185,7 @@ what_is_cut_meanwhile_is_an_error_that_names_the_place(void **state)
 
     (void)state;
     put(0, 'x', 3 * MIB);
-    assert_true(endpoint_open(-1, path, IMAGE_RAW, ENDPOINT_READ, false, NULL, &source, &err));
+    assert_true(endpoint_open(NULL, path, IMAGE_RAW, ENDPOINT_READ, false, NULL, &source, &err));
     assert_false(checksum_run(source, cut, NULL, NULL, checksum, &err));
     assert_int_equal(err->code, ERROR_BACKEND_FAILED);
     assert_non_null(strstr(err->data, "\"offset\":1048576"));

@@ -479,7 +479,7 @@ a_long_hole_that_must_be_zeroed_is_recorded_on_the_way(void **state)
     assert_true(fd >= 0 && ftruncate(fd, 3 * COPY_INTERVAL_SIZE) == 0);
     run_begin(&run, NULL, NULL, 3 * COPY_INTERVAL_SIZE);
     endpoint_close(&run.source->endpoint);
-    if (!endpoint_open(-1, path, IMAGE_RAW, ENDPOINT_READ, false, NULL, &run.copy.source, &err))
+    if (!endpoint_open(NULL, path, IMAGE_RAW, ENDPOINT_READ, false, NULL, &run.copy.source, &err))
         fail_msg("%s", err->message);
     run.source = memory_new(NULL, 3 * COPY_INTERVAL_SIZE, NULL);
     run.target->bytes =

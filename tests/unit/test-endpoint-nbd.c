@@ -14,16 +14,16 @@ an_overlay_shows_its_base_where_that_is_allowed(void **state)
     (void)state;
     need_qemu();
     make_overlay();
-    endpoint = must_open(base, "over", IMAGE_QCOW2, ENDPOINT_WRITE, true);
+    endpoint = must_open(place, "over", IMAGE_QCOW2, ENDPOINT_WRITE, true);
     assert_shows(endpoint, 0, 'u', MIB);
     put(endpoint, MIB, 'o', MIB);
     flush(endpoint);
     endpoint_close(endpoint);
-    endpoint = must_open(base, "over", IMAGE_QCOW2, ENDPOINT_READ, true);
+    endpoint = must_open(place, "over", IMAGE_QCOW2, ENDPOINT_READ, true);
     assert_shows(endpoint, 0, 'u', MIB);
     assert_shows(endpoint, MIB, 'o', MIB);
     endpoint_close(endpoint);
-    endpoint = must_open(base, "under/data", IMAGE_RAW, ENDPOINT_READ, false);
+    endpoint = must_open(place, "under/data", IMAGE_RAW, ENDPOINT_READ, false);
     assert_shows(endpoint, MIB, '\0', MIB);
     endpoint_close(endpoint);
 }
@@ -32,7 +32,7 @@ static void
 a_base_beside_the_folder_is_found_after_the_folder_was_renamed(void **state)
 {
     _cleanup_(error_freep) struct error *err = NULL;
-    _cleanup_close_ int over = -1;
+    _cleanup_(folder_closep) struct folder *over = NULL;
     struct endpoint *endpoint;
 
     (void)state;
@@ -40,10 +40,10 @@ a_base_beside_the_folder_is_found_after_the_folder_was_renamed(void **state)
     assert_int_equal(mkdirat(base, "under", 0700), 0);
     assert_int_equal(mkdirat(base, ".new-over", 0700), 0);
     create("under/data", IMAGE_RAW, 4 * MIB);
-    endpoint = must_open(base, "under/data", IMAGE_RAW, ENDPOINT_WRITE, false);
+    endpoint = must_open(place, "under/data", IMAGE_RAW, ENDPOINT_WRITE, false);
     put(endpoint, 0, 'u', MIB);
     endpoint_close(endpoint);
-    over = openat(base, ".new-over", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_true(folder_open(place, ".new-over", FOLDER_SAME_SYSTEM, &over));
     if (!endpoint_create(over, "data", IMAGE_QCOW2, 4 * MIB, false, "../under/data", IMAGE_RAW,
                          NULL, &err))
         fail_msg("%s", err->message);
@@ -64,11 +64,11 @@ a_backing_file_that_is_not_allowed_is_not_read(void **state)
     (void)state;
     need_qemu();
     make_overlay();
-    endpoint = must_open(base, "over", IMAGE_QCOW2, ENDPOINT_READ, false);
+    endpoint = must_open(place, "over", IMAGE_QCOW2, ENDPOINT_READ, false);
     assert_shows(endpoint, 0, '\0', 4 * MIB);
     endpoint_close(endpoint);
     path = path_of("over");
-    err = cannot_open(-1, path, IMAGE_QCOW2, NULL); /* a foreign file is refused */
+    err = cannot_open(NULL, path, IMAGE_QCOW2, NULL); /* a foreign file is refused */
     assert_non_null(strstr(err->message, "backing file"));
 }
 
@@ -87,7 +87,7 @@ a_data_file_that_qemu_has_opened_is_not_read(void **state)
     need_qemu();
     if (!child_run(argv, base, &limits, &output, &err))
         fail_msg("%s", err->message);
-    err = cannot_open(base, "named", IMAGE_QCOW2, NULL);
+    err = cannot_open(place, "named", IMAGE_QCOW2, NULL);
     if (err->code != ERROR_CONFLICT || !strstr(err->message, "another file"))
         fail_msg("%s", err->message);
 }
@@ -101,7 +101,7 @@ names_that_qemu_takes_for_protocols_are_files(void **state)
     need_qemu();
     create("nbd:unix:socket", IMAGE_QCOW2, MIB);
     create("json:{}", IMAGE_QCOW2, MIB);
-    endpoint = must_open(base, "json:{}", IMAGE_QCOW2, ENDPOINT_READ, false);
+    endpoint = must_open(place, "json:{}", IMAGE_QCOW2, ENDPOINT_READ, false);
     assert_int_equal(endpoint_size(endpoint), MIB);
     endpoint_close(endpoint);
 }
@@ -114,7 +114,7 @@ a_file_that_is_no_qcow2_says_so_in_qemus_words(void **state)
     (void)state;
     need_qemu();
     create("noise", IMAGE_RAW, MIB);
-    err = cannot_open(base, "noise", IMAGE_QCOW2, NULL);
+    err = cannot_open(place, "noise", IMAGE_QCOW2, NULL);
     assert_int_equal(err->code, ERROR_BACKEND_FAILED);
     assert_non_null(strstr(err->message, "Image is not in qcow2 format"));
     error_free(err);
@@ -129,13 +129,13 @@ a_file_that_another_program_writes_to_is_in_use(void **state)
     (void)state;
     need_qemu();
     create("data", IMAGE_QCOW2, MIB);
-    holder = must_open(base, "data", IMAGE_QCOW2, ENDPOINT_WRITE, false);
-    err = cannot_open(base, "data", IMAGE_QCOW2, NULL);
+    holder = must_open(place, "data", IMAGE_QCOW2, ENDPOINT_WRITE, false);
+    err = cannot_open(place, "data", IMAGE_QCOW2, NULL);
     assert_int_equal(err->code, ERROR_IMAGE_IN_USE);
     assert_non_null(strstr(err->message, "lock"));
     error_free(err);
     err = NULL;
-    assert_false(endpoint_check(base, "data", false, NULL, &err));
+    assert_false(endpoint_check(place, "data", false, NULL, &err));
     assert_int_equal(err->code, ERROR_IMAGE_IN_USE);
     error_free(err);
 }
@@ -151,14 +151,14 @@ an_abort_ends_the_wait(void **state)
     (void)state;
     need_qemu();
     create("data", IMAGE_QCOW2, MIB);
-    at_open = cannot_open(base, "data", IMAGE_QCOW2, &abort);
+    at_open = cannot_open(place, "data", IMAGE_QCOW2, &abort);
     assert_int_equal(at_open->code, ERROR_TASK_ABORTED);
     atomic_store(&abort, false);
     endpoint = NULL;
     {
         _cleanup_(error_freep) struct error *err = NULL;
 
-        if (!endpoint_open(base, "data", IMAGE_QCOW2, ENDPOINT_READ, false, &abort, &endpoint,
+        if (!endpoint_open(place, "data", IMAGE_QCOW2, ENDPOINT_READ, false, &abort, &endpoint,
                            &err))
             fail_msg("%s", err->message);
     }
@@ -179,18 +179,18 @@ damage_is_found_and_leaks_are_not_damage(void **state)
     (void)state;
     need_qemu();
     create("data", IMAGE_QCOW2, 4 * MIB);
-    endpoint = must_open(base, "data", IMAGE_QCOW2, ENDPOINT_WRITE, false);
+    endpoint = must_open(place, "data", IMAGE_QCOW2, ENDPOINT_WRITE, false);
     put(endpoint, 0, 'a', MIB);
     flush(endpoint);
     endpoint_close(endpoint);
-    assert_true(endpoint_check(base, "data", false, NULL, &err));
+    assert_true(endpoint_check(place, "data", false, NULL, &err));
     fd = openat(base, "data", O_RDWR | O_CLOEXEC);
     /* The refcount block is the third cluster of what qemu-img makes: a cluster far behind leaks. */
     assert_int_equal(pwrite(fd, leaked, 2, 2 * 65536 + 2 * 100), 2);
-    assert_true(endpoint_check(base, "data", false, NULL, &err));
-    assert_true(endpoint_check(base, "data", true, NULL, &err));
+    assert_true(endpoint_check(place, "data", false, NULL, &err));
+    assert_true(endpoint_check(place, "data", true, NULL, &err));
     assert_int_equal(pwrite(fd, nowhere, 8, 40), 8); /* where its first table is */
-    assert_false(endpoint_check(base, "data", false, NULL, &err));
+    assert_false(endpoint_check(place, "data", false, NULL, &err));
     assert_int_equal(err->code, ERROR_VERIFY_FAILED);
 }
 

@@ -13,7 +13,7 @@ check_all(enum image_format format)
     struct endpoint *endpoint;
 
     create("data", format, 8 * MIB);
-    endpoint = must_open(base, "data", format, ENDPOINT_WRITE, false);
+    endpoint = must_open(place, "data", format, ENDPOINT_WRITE, false);
     assert_int_equal(endpoint_size(endpoint), 8 * MIB);
     assert_extent(endpoint, 0, 8 * MIB, true);
     put(endpoint, 2 * MIB, 'a', MIB);
@@ -32,7 +32,7 @@ check_all(enum image_format format)
     assert_shows(endpoint, 2 * MIB + 11, 'a', 100);
     flush(endpoint);
     endpoint_close(endpoint);
-    endpoint = must_open(base, "data", format, ENDPOINT_READ, false);
+    endpoint = must_open(place, "data", format, ENDPOINT_READ, false);
     assert_shows(endpoint, 2 * MIB + 256 * 1024, 'a', MIB - 256 * 1024);
     assert_shows(endpoint, 2 * MIB + 128 * 1024, '\0', 128 * 1024);
     endpoint_close(endpoint);
@@ -60,7 +60,7 @@ zeroing_gives_space_back(void **state)
 
     (void)state;
     create("data", IMAGE_RAW, 8 * MIB);
-    endpoint = must_open(base, "data", IMAGE_RAW, ENDPOINT_WRITE, false);
+    endpoint = must_open(place, "data", IMAGE_RAW, ENDPOINT_WRITE, false);
     put(endpoint, 0, 'a', 4 * MIB);
     flush(endpoint);
     assert_true(allocated("data") >= 4 * MIB);
@@ -84,7 +84,7 @@ data_is_for_its_owner_only_and_never_made_over_another(void **state)
         create(name, (enum image_format)format, MIB);
         assert_int_equal(fstatat(base, name, &status, 0), 0);
         assert_int_equal(status.st_mode & 0777, 0600);
-        assert_false(endpoint_create(base, name, (enum image_format)format, MIB, false, NULL,
+        assert_false(endpoint_create(place, name, (enum image_format)format, MIB, false, NULL,
                                      IMAGE_RAW, NULL, &err));
         assert_non_null(strstr(err->message, "File exists"));
     }
@@ -99,7 +99,7 @@ a_size_that_no_file_has_is_refused(void **state)
 
         if (format == IMAGE_QCOW2)
             need_qemu();
-        assert_false(endpoint_create(base, image_format_name((enum image_format)format),
+        assert_false(endpoint_create(place, image_format_name((enum image_format)format),
                                      (enum image_format)format, INT64_MAX, false, NULL, IMAGE_RAW,
                                      NULL, &err));
         assert_true(err->message[0]);
@@ -113,11 +113,11 @@ preallocated_space_is_there(void **state)
 
     (void)state;
     assert_true(
-        endpoint_create(base, "raw", IMAGE_RAW, 4 * MIB, true, NULL, IMAGE_RAW, NULL, &err));
+        endpoint_create(place, "raw", IMAGE_RAW, 4 * MIB, true, NULL, IMAGE_RAW, NULL, &err));
     assert_true(allocated("raw") >= 4 * MIB);
     need_qemu();
     assert_true(
-        endpoint_create(base, "qcow2", IMAGE_QCOW2, 4 * MIB, true, NULL, IMAGE_RAW, NULL, &err));
+        endpoint_create(place, "qcow2", IMAGE_QCOW2, 4 * MIB, true, NULL, IMAGE_RAW, NULL, &err));
     assert_true(allocated("qcow2") >= 4 * MIB);
 }
 
@@ -136,11 +136,11 @@ links_pipes_and_folders_are_not_opened(void **state)
             need_qemu();
         for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
             _cleanup_free_ char *path = path_of(names[i]);
-            struct error *err = cannot_open(base, names[i], (enum image_format)format, NULL);
+            struct error *err = cannot_open(place, names[i], (enum image_format)format, NULL);
 
             assert_int_equal(err->code, ERROR_BACKEND_FAILED);
             error_free(err);
-            err = cannot_open(-1, path, (enum image_format)format, NULL);
+            err = cannot_open(NULL, path, (enum image_format)format, NULL);
             error_free(err);
         }
     }
@@ -159,7 +159,7 @@ a_source_that_is_cut_is_an_error_and_not_zeros(void **state)
         bool is_zero;
 
         create("data", IMAGE_RAW, 4 * MIB);
-        endpoint = must_open(base, "data", IMAGE_RAW, ENDPOINT_WRITE, false);
+        endpoint = must_open(place, "data", IMAGE_RAW, ENDPOINT_WRITE, false);
         if (!holes)
             put(endpoint, 0, 'a', 4 * MIB);
         assert_int_equal(truncate(path, MIB), 0);

@@ -17,65 +17,66 @@ begin_locks(void **state)
     return 0;
 }
 
-static int
+static struct folder *
 open_web1(void)
 {
-    int fd = openat(repository->images_fd, "web1", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct folder *web1 = NULL;
 
-    assert_true(fd >= 0);
-    return fd;
+    assert_true(folder_open(repository->images, "web1", FOLDER_SAME_SYSTEM, &web1));
+    return web1;
 }
 
 static bool
-acquire(int fd, enum image_lock_mode mode, struct image_lock **ret_lock, struct error **err)
+acquire(struct folder *web1, enum image_lock_mode mode, struct image_lock **ret_lock,
+        struct error **err)
 {
-    return image_lock_acquire(fd, mode, "web1", HOLDER, ret_lock, err);
+    return image_lock_acquire(web1, mode, "web1", HOLDER, ret_lock, err);
 }
 
 static void
 a_writer_keeps_everybody_out_and_is_named(void **state)
 {
-    _cleanup_close_ int fd = open_web1();
+    _cleanup_(folder_closep) struct folder *web1 = open_web1();
     struct image_lock *lock = NULL, *second = NULL;
     struct error *error = NULL;
     char *holder = NULL;
     bool held = false;
 
     (void)state;
-    succeed(acquire(fd, IMAGE_LOCK_EXCLUSIVE, &lock, &error), error);
-    assert_false(acquire(fd, IMAGE_LOCK_EXCLUSIVE, &second, &error));
+    succeed(acquire(web1, IMAGE_LOCK_EXCLUSIVE, &lock, &error), error);
+    assert_false(acquire(web1, IMAGE_LOCK_EXCLUSIVE, &second, &error));
     assert_int_equal(error->code, ERROR_IMAGE_IN_USE);
     assert_has(error->data, "\"holder\":\"" HOLDER "\"");
     error_free(TAKE(error));
-    refused(acquire(fd, IMAGE_LOCK_SHARED, &second, &error), &error, ERROR_IMAGE_IN_USE);
-    succeed(image_lock_is_held(fd, &held, &holder, &error), error);
+    refused(acquire(web1, IMAGE_LOCK_SHARED, &second, &error), &error, ERROR_IMAGE_IN_USE);
+    succeed(image_lock_is_held(web1, &held, &holder, &error), error);
     assert_true(held);
     assert_string_equal(holder, HOLDER);
     free(holder);
     image_lock_release(lock);
-    succeed(acquire(fd, IMAGE_LOCK_EXCLUSIVE, &lock, &error), error);
+    succeed(acquire(web1, IMAGE_LOCK_EXCLUSIVE, &lock, &error), error);
     image_lock_release(lock);
 }
 
 static void
 readers_share_and_keep_a_writer_out(void **state)
 {
-    _cleanup_close_ int fd = open_web1();
+    _cleanup_(folder_closep) struct folder *web1 = open_web1();
     struct image_lock *first = NULL, *second = NULL, *writer = NULL;
     struct error *error = NULL;
     bool held = true;
 
     (void)state;
     put_file("web1/lock", "somebody of yesterday");
-    succeed(acquire(fd, IMAGE_LOCK_SHARED, &first, &error), error);
-    succeed(acquire(fd, IMAGE_LOCK_SHARED, &second, &error), error);
+    succeed(acquire(web1, IMAGE_LOCK_SHARED, &first, &error), error);
+    succeed(acquire(web1, IMAGE_LOCK_SHARED, &second, &error), error);
     image_lock_release(first);
-    assert_false(acquire(fd, IMAGE_LOCK_EXCLUSIVE, &writer, &error));
+    assert_false(acquire(web1, IMAGE_LOCK_EXCLUSIVE, &writer, &error));
     assert_int_equal(error->code, ERROR_IMAGE_IN_USE);
     /* Who wrote last is not who reads now. */
     assert_null(strstr(error->message, "yesterday"));
     error_free(TAKE(error));
-    succeed(image_lock_is_held(fd, &held, NULL, &error), error);
+    succeed(image_lock_is_held(web1, &held, NULL, &error), error);
     assert_false(held);
     image_lock_release(second);
 }
@@ -83,7 +84,7 @@ readers_share_and_keep_a_writer_out(void **state)
 static void
 a_lock_dies_with_its_holder(void **state)
 {
-    _cleanup_close_ int fd = open_web1();
+    _cleanup_(folder_closep) struct folder *web1 = open_web1();
     struct image_lock *lock = NULL;
     struct error *error = NULL;
     int ready[2];
@@ -94,19 +95,19 @@ a_lock_dies_with_its_holder(void **state)
     assert_int_equal(pipe(ready), 0);
     child = fork();
     if (child == 0) {
-        int own = openat(repository->images_fd, "web1", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        struct folder *own = open_web1();
 
-        if (own < 0 || !acquire(own, IMAGE_LOCK_EXCLUSIVE, &lock, &error) ||
+        if (!own || !acquire(own, IMAGE_LOCK_EXCLUSIVE, &lock, &error) ||
             write(ready[1], "x", 1) != 1)
             _exit(1);
         for (;;)
             (void)pause();
     }
     assert_int_equal(read(ready[0], &byte, 1), 1);
-    refused(acquire(fd, IMAGE_LOCK_EXCLUSIVE, &lock, &error), &error, ERROR_IMAGE_IN_USE);
+    refused(acquire(web1, IMAGE_LOCK_EXCLUSIVE, &lock, &error), &error, ERROR_IMAGE_IN_USE);
     assert_int_equal(kill(child, SIGKILL), 0);
     assert_int_equal(waitpid(child, NULL, 0), child);
-    succeed(acquire(fd, IMAGE_LOCK_EXCLUSIVE, &lock, &error), error);
+    succeed(acquire(web1, IMAGE_LOCK_EXCLUSIVE, &lock, &error), error);
     image_lock_release(lock);
     (void)close(ready[0]);
     (void)close(ready[1]);
@@ -115,7 +116,7 @@ a_lock_dies_with_its_holder(void **state)
 static void
 asking_takes_nothing(void **state)
 {
-    _cleanup_close_ int fd = open_web1();
+    _cleanup_(folder_closep) struct folder *web1 = open_web1();
     struct image_lock *lock = NULL;
     struct error *error = NULL;
     char *holder = NULL;
@@ -123,26 +124,26 @@ asking_takes_nothing(void **state)
 
     (void)state;
     put_file("web1/lock", "left behind");
-    succeed(image_lock_is_held(fd, &held, &holder, &error), error);
+    succeed(image_lock_is_held(web1, &held, &holder, &error), error);
     assert_false(held);
     assert_null(holder);
-    succeed(acquire(fd, IMAGE_LOCK_EXCLUSIVE, &lock, &error), error);
+    succeed(acquire(web1, IMAGE_LOCK_EXCLUSIVE, &lock, &error), error);
     image_lock_release(lock);
 }
 
 static void
 an_image_without_its_lock_file_can_still_be_locked(void **state)
 {
-    _cleanup_close_ int fd = open_web1();
+    _cleanup_(folder_closep) struct folder *web1 = open_web1();
     struct image_lock *lock = NULL;
     struct error *error = NULL;
     bool held = true;
 
     (void)state;
     drop_file("web1/lock");
-    succeed(image_lock_is_held(fd, &held, NULL, &error), error);
+    succeed(image_lock_is_held(web1, &held, NULL, &error), error);
     assert_false(held);
-    succeed(acquire(fd, IMAGE_LOCK_SHARED, &lock, &error), error);
+    succeed(acquire(web1, IMAGE_LOCK_SHARED, &lock, &error), error);
     image_lock_release(lock);
     assert_true(there_is("web1/lock"));
 }
@@ -150,7 +151,7 @@ an_image_without_its_lock_file_can_still_be_locked(void **state)
 static void
 a_link_a_pipe_or_a_folder_is_no_lock(void **state)
 {
-    _cleanup_close_ int fd = open_web1();
+    _cleanup_(folder_closep) struct folder *web1 = open_web1();
     struct image_lock *lock = NULL;
     struct error *error = NULL;
     bool held;
@@ -158,19 +159,19 @@ a_link_a_pipe_or_a_folder_is_no_lock(void **state)
     (void)state;
     put_file("precious", "keep");
     drop_file("web1/lock");
-    assert_int_equal(symlinkat("../precious", fd, "lock"), 0);
-    refused(acquire(fd, IMAGE_LOCK_EXCLUSIVE, &lock, &error), &error, ERROR_IMAGE_BROKEN);
-    refused(acquire(fd, IMAGE_LOCK_SHARED, &lock, &error), &error, ERROR_IMAGE_BROKEN);
+    assert_int_equal(symlinkat("../precious", folder_fd(web1), "lock"), 0);
+    refused(acquire(web1, IMAGE_LOCK_EXCLUSIVE, &lock, &error), &error, ERROR_IMAGE_BROKEN);
+    refused(acquire(web1, IMAGE_LOCK_SHARED, &lock, &error), &error, ERROR_IMAGE_BROKEN);
     drop_file("web1/lock");
-    assert_int_equal(mkfifoat(fd, "lock", 0644), 0);
-    refused(acquire(fd, IMAGE_LOCK_EXCLUSIVE, &lock, &error), &error, ERROR_IMAGE_BROKEN);
-    refused(acquire(fd, IMAGE_LOCK_SHARED, &lock, &error), &error, ERROR_IMAGE_BROKEN);
-    (void)!image_lock_is_held(fd, &held, NULL, &error);
+    assert_int_equal(mkfifoat(folder_fd(web1), "lock", 0644), 0);
+    refused(acquire(web1, IMAGE_LOCK_EXCLUSIVE, &lock, &error), &error, ERROR_IMAGE_BROKEN);
+    refused(acquire(web1, IMAGE_LOCK_SHARED, &lock, &error), &error, ERROR_IMAGE_BROKEN);
+    (void)!image_lock_is_held(web1, &held, NULL, &error);
     error_free(TAKE(error));
     drop_file("web1/lock");
     put_folder("web1/lock");
-    refused(acquire(fd, IMAGE_LOCK_EXCLUSIVE, &lock, &error), &error, ERROR_IMAGE_BROKEN);
-    refused(acquire(fd, IMAGE_LOCK_SHARED, &lock, &error), &error, ERROR_IMAGE_BROKEN);
+    refused(acquire(web1, IMAGE_LOCK_EXCLUSIVE, &lock, &error), &error, ERROR_IMAGE_BROKEN);
+    refused(acquire(web1, IMAGE_LOCK_SHARED, &lock, &error), &error, ERROR_IMAGE_BROKEN);
     {
         _cleanup_text_ struct text text = TEXT_INIT;
 

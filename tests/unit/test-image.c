@@ -22,7 +22,7 @@ an_image_is_seen_only_when_it_is_published(void **state)
     put_data(image, 4096);
     assert_non_null(image->hidden);
     assert_int_equal(strncmp(image->hidden, FORMAT_NEW_PREFIX, strlen(FORMAT_NEW_PREFIX)), 0);
-    assert_int_equal(fstat(image->fd, &status), 0);
+    assert_int_equal(fstat(folder_fd(image->folder), &status), 0);
     assert_int_equal(status.st_mode & 0777, 0700);
     refused(image_open(repository, "web1", &seen, &error), &error, ERROR_IMAGE_NOT_FOUND);
     succeed(image_list(repository, NULL, 0, &ids, &count, &error), error);
@@ -108,8 +108,8 @@ a_planted_link_or_file_is_not_followed(void **state)
 
     (void)state;
     make_image("web1");
-    assert_int_equal(symlinkat("web1", repository->images_fd, "link"), 0);
-    assert_int_equal(symlinkat("/etc", repository->images_fd, "outside"), 0);
+    assert_int_equal(symlinkat("web1", folder_fd(repository->images), "link"), 0);
+    assert_int_equal(symlinkat("/etc", folder_fd(repository->images), "outside"), 0);
     put_file("file", "x");
     refused(image_open(repository, "link", &image, &error), &error, ERROR_IMAGE_BROKEN);
     refused(image_open(repository, "outside", &image, &error), &error, ERROR_IMAGE_BROKEN);
@@ -126,10 +126,11 @@ a_linked_record_or_data_is_not_followed(void **state)
     make_image("web1");
     make_image("web2");
     drop_file("web1/data");
-    assert_int_equal(symlinkat("../web2/data", repository->images_fd, "web1/data"), 0);
+    assert_int_equal(symlinkat("../web2/data", folder_fd(repository->images), "web1/data"), 0);
     assert_status_has("web1", "\"state\":\"broken\",\"reason\":\"its data file is missing\"");
     drop_file("web2/image.json");
-    assert_int_equal(symlinkat("../web1/image.json", repository->images_fd, "web2/image.json"), 0);
+    assert_int_equal(
+        symlinkat("../web1/image.json", folder_fd(repository->images), "web2/image.json"), 0);
     assert_status_has("web2", "\"state\":\"broken\",\"reason\":\"image 'web2' is broken");
 }
 
@@ -248,7 +249,7 @@ damage_of_every_kind_is_broken_with_its_reason(void **state)
 
     (void)state;
     make_image("short");
-    fd = openat(repository->images_fd, "short/data", O_RDWR | O_CLOEXEC);
+    fd = openat(folder_fd(repository->images), "short/data", O_RDWR | O_CLOEXEC);
     assert_int_equal(ftruncate(fd, 100), 0);
     (void)close(fd);
     assert_status_has("short", "\"reason\":\"its data ends at byte 100 of 4096\"");
@@ -370,8 +371,9 @@ a_checksum_is_a_mutable_images_only_until_somebody_writes_to_it(void **state)
     assert_true(image_checksum_is_current(image));
     succeed(image_write_record(image, &error), error);
     assert_status_has("web1", "\"value\":\"00ff\"");
-    assert_int_equal(
-        utimensat(image->fd, FORMAT_DATA, (struct timespec[2]){ { 1, 2 }, { 3, 4 } }, 0), 0);
+    assert_int_equal(utimensat(folder_fd(image->folder), FORMAT_DATA,
+                               (struct timespec[2]){ { 1, 2 }, { 3, 4 } }, 0),
+                     0);
     assert_false(image_checksum_is_current(image));
     assert_status_has("web1", "\"checksum\":null");
     image->record.mutable = false;

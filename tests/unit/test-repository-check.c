@@ -155,7 +155,7 @@ stray_files_are_unlinked_and_links_not_followed(void **state)
     is_mended_once("stray file", "clean", ERROR_CONFLICT);
     put_file("a name with spaces", "x");
     is_mended_once("stray file", "clean", ERROR_CONFLICT);
-    assert_int_equal(symlinkat(outside, repository->images_fd, "trap"), 0);
+    assert_int_equal(symlinkat(outside, folder_fd(repository->images), "trap"), 0);
     is_mended_once("stray file", "clean", ERROR_CONFLICT);
     assert_int_equal(stat(outside, &status), 0);
     put_file(".nfs000001", "x");
