@@ -205,49 +205,43 @@ struct file {
     struct config *config;
     const bool *given; /* settings of the command line, which win */
     struct error *error;
-    int line;
+    FILE *stream;
+    int line; /* the one that was read last, from 1 */
 };
 
 static struct config_repository *
-find_repository(struct config *config, const char *name)
+find_repository(struct file *file, const char *name)
 {
-    struct config_repository **place = &config->repositories;
+    struct config_repository **place = &file->config->repositories;
 
     while (*place && strcmp((*place)->name, name) != 0)
         place = &(*place)->next;
     if (!*place) {
         *place = xalloc(sizeof(**place));
         (*place)->name = xstrdup(name);
+        (*place)->number = file->line;
     }
     return *place;
 }
 
 static bool
-take_repository(struct config *config, const char *name, const char *key, const char *value,
+take_repository(struct file *file, const char *name, const char *key, const char *value,
                 struct error **err)
 {
     struct config_repository *repository;
-    char **member;
+    size_t count;
 
     if (!name_check("repository", name, err))
         return false;
-    repository = find_repository(config, name);
-    if (strcmp(key, "kind") == 0)
-        member = &repository->kind;
-    else if (strcmp(key, "path") == 0)
-        member = &repository->path;
-    else
-        return error_set(err, ERROR_INVALID_PARAMS,
-                         "[repository %s] has no '%s': it has 'kind' and 'path'", name, key);
-    if (member == &repository->path && *value != '/')
-        return error_set(err, ERROR_INVALID_PARAMS,
-                         "the path '%s' of repository '%s' must be absolute", value, name);
-    if (member == &repository->kind && strcmp(value, "dir") != 0)
-        return error_set(err, ERROR_INVALID_PARAMS,
-                         "repository '%s' is of kind '%s': this version knows 'dir'", name, value);
-    if (*member)
-        return error_set(err, ERROR_INVALID_PARAMS, "[repository %s] has two '%s'", name, key);
-    *member = xstrdup(value);
+    repository = find_repository(file, name);
+    count = repository->line_count;
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(repository->lines[i].key, key) == 0)
+            return error_set(err, ERROR_INVALID_PARAMS, "[repository %s] has two '%s'", name, key);
+    repository->lines = xrealloc(repository->lines, (count + 1) * sizeof(repository->lines[0]));
+    repository->lines[count] =
+        (struct config_line){ .key = xstrdup(key), .value = xstrdup(value), .number = file->line };
+    repository->line_count++;
     return true;
 }
 
@@ -271,8 +265,7 @@ take_line(struct file *file, const char *section, const char *key, const char *v
     const struct setting *setting;
 
     if (strncmp(section, "repository ", 11) == 0)
-        return take_repository(file->config, section + 11 + strspn(section + 11, " "), key, value,
-                               err);
+        return take_repository(file, section + 11 + strspn(section + 11, " "), key, value, err);
     if (strcmp(section, "limits") == 0)
         return take_limit(file->config, key, value, err);
     if (*section && strcmp(section, "hostlerd") != 0)
@@ -297,11 +290,21 @@ handle_line(void *context, const char *section, const char *key, const char *val
     return file->error || take_line(file, section, key, value ? value : "", &file->error);
 }
 
+/* fgets() that counts: the library tells no line numbers to who handles a line. */
+static char *
+read_line(char *line, int size, void *context)
+{
+    struct file *file = context;
+
+    file->line++;
+    return fgets(line, size, file->stream);
+}
+
 static bool
 read_file(struct config *config, const bool *given, bool required, struct error **err)
 {
-    struct file file = { .config = config, .given = given };
     FILE *stream = fopen(config->config_path, "re");
+    struct file file = { .config = config, .given = given, .stream = stream };
     int line;
 
     if (!stream && errno == ENOENT && !required)
@@ -309,7 +312,7 @@ read_file(struct config *config, const bool *given, bool required, struct error 
     if (!stream)
         return error_errno(err, ERROR_INVALID_PARAMS, errno, "cannot read '%s'",
                            config->config_path);
-    line = ini_parse_file(stream, handle_line, &file);
+    line = ini_parse_stream(read_line, &file, handle_line, &file);
     (void)fclose(stream);
     if (line == 0 && !file.error)
         return true;
@@ -428,11 +431,6 @@ check_whole(struct config *config, struct error **err)
     if (strcmp(config->gluster, "auto") != 0 && strcmp(config->gluster, "none") != 0)
         return error_set(err, ERROR_INVALID_PARAMS, "'%s' of 'gluster' must be auto or none",
                          config->gluster);
-    for (struct config_repository *repository = config->repositories; repository;
-         repository = repository->next)
-        if (!repository->kind || !repository->path)
-            return error_set(err, ERROR_INVALID_PARAMS, "[repository %s] needs 'kind' and 'path'",
-                             repository->name);
     if (strlen(config->socket_path) > 107)
         return error_set(err, ERROR_INVALID_PARAMS,
                          "the socket path '%s' is longer than 107 characters: choose a "
@@ -504,9 +502,12 @@ config_free(struct config *config)
         struct config_repository *repository = config->repositories;
 
         config->repositories = repository->next;
+        for (size_t i = 0; i < repository->line_count; i++) {
+            free(repository->lines[i].key);
+            free(repository->lines[i].value);
+        }
+        free(repository->lines);
         free(repository->name);
-        free(repository->kind);
-        free(repository->path);
         free(repository);
     }
     free(config);

@@ -3,7 +3,8 @@
  * The daemon's settings: command line over configuration file over defaults.
  *
  * The file is INI, read by libinih; every flag has the same name in its [hostlerd] section (or
- * before any section); [repository NAME] sections hold 'kind' and 'path'; [limits] holds the limits.
+ * before any section); [limits] holds the limits.  What [repository NAME] sections hold is storage's to
+ * know: it is kept as it stands.
  */
 #ifndef AGENT_CONFIG_H
 #define AGENT_CONFIG_H
@@ -15,8 +16,16 @@
 #include "agent/base/error.h"
 #include "agent/base/log.h"
 
+struct config_line {
+    char *key, *value; /* owned; not checked, but that no key comes twice */
+    int number;        /* in the file, from 1 */
+};
+
 struct config_repository {
-    char *name, *kind, *path; /* owned; checked */
+    char *name; /* owned; checked */
+    int number; /* line of its first setting */
+    struct config_line *lines;
+    size_t line_count;
     struct config_repository *next;
 };
 

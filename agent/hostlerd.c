@@ -151,6 +151,10 @@ main(int argc, char **argv)
     }
     if (leave >= 0)
         return leave;
+    if (!storage_configure(storage, config, &error)) {
+        log_error("%s", error->message);
+        return 2;
+    }
     agent.config = config;
     agent.verbs = verb_index_new(tables, ARRAY_COUNT(tables));
     if (config->print_openrpc) {

@@ -71,8 +71,10 @@ repository_find_uuid(struct storage *storage, const char *uuid, struct repositor
 static bool
 exists(struct error **err, const struct repository *repository, const char *what)
 {
+    _cleanup_free_ char *place = repository_place_text(&repository->place);
+
     error_set(err, ERROR_REPOSITORY_EXISTS, "%s: '%s' is connected to '%s'", what, repository->name,
-              repository->path);
+              place);
     return error_data_text(err, "repository", "%s", repository->name);
 }
 
@@ -91,31 +93,19 @@ insert(struct storage *storage, struct repository *repository)
     repository->lane.limit = workers / LANE_SHARE ? workers / LANE_SHARE : 1;
 }
 
-/* Whether two paths are the same text, but for slashes at the end. */
-static bool
-same_path(const char *one, const char *other)
-{
-    size_t length = strlen(one), other_length = strlen(other);
-
-    while (length > 1 && one[length - 1] == '/')
-        length--;
-    while (other_length > 1 && other[other_length - 1] == '/')
-        other_length--;
-    return length == other_length && memcmp(one, other, length) == 0;
-}
-
 bool
-repository_table_reserve(struct storage *storage, const char *name, const char *path,
-                         struct repository **ret_there, struct error **err)
+repository_table_reserve(struct storage *storage, const char *name,
+                         const struct repository_place *place, struct repository **ret_there,
+                         struct error **err)
 {
     struct repository *there = repository_table_get(storage, name);
 
     if (!there) {
-        insert(storage, repository_placeholder(name, path));
+        insert(storage, repository_placeholder(name, place));
         *ret_there = NULL;
         return true;
     }
-    if (!same_path(there->path, path))
+    if (!repository_place_same(&there->place, place))
         return exists(err, there, "the name is taken");
     if (strcmp(there->health, "unavailable") == 0 && !there->images) {
         repository_set_health(there, "connecting", NULL);
@@ -180,8 +170,7 @@ repository_table_write(const struct storage *storage, struct text *ret_text)
         if (repository->remembered) {
             writer_object(&writer);
             writer_member_string(&writer, "repository", repository->name);
-            writer_member_string(&writer, "kind", repository->kind);
-            writer_member_string(&writer, "path", repository->path);
+            repository_place_write(&repository->place, &writer);
             writer_end_object(&writer);
         }
     writer_end_array(&writer);
@@ -238,7 +227,7 @@ look(struct job *job)
 
     atomic_store(&repository->look_started_ns, clock_monotonic_ns());
     if (!repository->images)
-        (void)!repository_open(repository->name, repository->path, false, &looking->opened,
+        (void)!repository_open(repository->name, &repository->place, false, &looking->opened,
                                &looking->error);
     else
         (void)!repository_look(repository, &looking->look, &looking->error);

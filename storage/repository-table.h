@@ -10,11 +10,19 @@
 #include "storage/repository.h"
 #include "storage/storage.h"
 
+/* A repository of the configuration file. */
+struct configured {
+    char *name;
+    struct repository_place place;
+    struct configured *next;
+};
+
 struct storage {
     struct agent *agent;
-    struct repository *first; /* sorted by name */
-    struct timer health;      /* every ten seconds */
-    struct timer tools;       /* whether qemu's programs are there */
+    struct configured *configured; /* in the order of the file; nothing changes after the start */
+    struct repository *first;      /* sorted by name */
+    struct timer health;           /* every ten seconds */
+    struct timer tools;            /* whether qemu's programs are there */
     struct lane tools_lane;
     struct lane remember_lane; /* one at a time, so that what is written last was true last */
     struct timer resume;       /* armed when a repository was entered after the start */
@@ -27,10 +35,11 @@ struct storage {
 
 /* Any entry of that name, whatever its health, or NULL. */
 struct repository *repository_table_get(struct storage *storage, const char *name);
-/* Takes the name.  RepositoryExists, unless it is the same path: then '*ret_there' is that entry, or
+/* Takes the name.  RepositoryExists, unless it is the same place: then '*ret_there' is that entry, or
    NULL when it could not be opened so far, and may be tried again. */
-bool repository_table_reserve(struct storage *storage, const char *name, const char *path,
-                              struct repository **ret_there, struct error **err) _must_check_;
+bool repository_table_reserve(struct storage *storage, const char *name,
+                              const struct repository_place *place, struct repository **ret_there,
+                              struct error **err) _must_check_;
 /* Puts 'repository' (ownership is taken) in the place of the reserved entry.
    RepositoryExists when its UUID is connected under another name. */
 bool repository_table_enter_take(struct storage *storage, struct repository *repository,

@@ -17,7 +17,9 @@ static const struct shape repository_status_shape = {
         "{\"type\":\"object\",\"additionalProperties\":false,\"required\":[\"repository\",\"kind\",\"path\",\"uuid\","
         "\"capacity\",\"free\",\"images\",\"readLatencyMs\",\"readOnly\",\"health\",\"reason\"],\"properties\":{"
         "\"repository\":{\"type\":\"string\"},\"kind\":{\"enum\":[\"dir\",\"nfs\",\"gluster\"]},"
-        "\"path\":{\"type\":\"string\"},\"uuid\":{\"type\":[\"string\",\"null\"]},"
+        "\"path\":{\"type\":\"string\"},\"server\":{\"type\":\"string\"},\"export\":{\"type\":\"string\"},"
+        "\"options\":{\"type\":\"string\"},\"volume\":{\"type\":\"string\"},"
+        "\"servers\":{\"type\":\"array\",\"items\":{\"type\":\"string\"}},\"uuid\":{\"type\":[\"string\",\"null\"]},"
         "\"capacity\":{\"type\":[\"integer\",\"null\"]},\"free\":{\"type\":[\"integer\",\"null\"]},"
         "\"images\":{\"type\":[\"integer\",\"null\"]},\"readLatencyMs\":{\"type\":[\"number\",\"null\"]},"
         "\"readOnly\":{\"type\":\"boolean\"},\"health\":{\"enum\":[\"connecting\",\"ok\",\"unavailable\"]},"
@@ -67,18 +69,9 @@ connect_reserve(struct call *call)
     struct storage *storage = call->context;
     struct repository *there;
 
-    if (strcmp(args->kind, "dir") != 0) {
-        error_set(&error, ERROR_BACKEND_UNAVAILABLE,
-                  "this version connects repositories of kind 'dir' only, not '%s'", args->kind);
-        error_data_text(&error, "backend", "%s", args->kind);
-        error_data_text(&error, "reason", "not in this version");
+    if (!repository_place_check(&args->place, &error))
         return call_fail(call, TAKE(error));
-    }
-    if (!args->path) {
-        error_param(&error, "path", "is missing: a 'dir' repository is a directory");
-        return call_fail(call, TAKE(error));
-    }
-    if (!repository_table_reserve(storage, args->repository, args->path, &there, &error))
+    if (!repository_table_reserve(storage, args->repository, &args->place, &there, &error))
         return call_fail(call, TAKE(error));
     if (there) {
         state->there = repository_ref(there);
@@ -108,7 +101,7 @@ connect_open(struct call *call)
     struct connect_state *state = call->state;
     _cleanup_(error_freep) struct error *error = NULL;
 
-    if (!repository_open(args->repository, args->path, args->create, &state->opened, &error))
+    if (!repository_open(args->repository, &args->place, args->create, &state->opened, &error))
         return call_fail(call, TAKE(error));
     return call_complete(call, "UUID %s", state->opened->uuid);
 }
@@ -443,19 +436,20 @@ const struct verb repository_verbs[] = {
         .params = PARAMS(
             PARAM(connect_args, repository, "repository", .type = PARAM_NAME, .required = true,
                   .about = "Its name here; lasts as long as the connection."),
-            PARAM(connect_args, kind, "kind", .type = PARAM_CHOICE, .required = true,
+            PARAM(connect_args, place.kind, "kind", .type = PARAM_CHOICE, .required = true,
                   .choices = kind_choices,
                   .about = "What it is: a local directory (dir); nfs and gluster are to come."),
-            PARAM(connect_args, path, "path", .type = PARAM_PATH,
+            PARAM(connect_args, place.path, "path", .type = PARAM_PATH,
                   .about = "dir: the directory. gluster: the directory in the volume."),
-            PARAM(connect_args, server, "server", .type = PARAM_TEXT, .about = "nfs: the server."),
-            PARAM(connect_args, export, "export", .type = PARAM_PATH,
+            PARAM(connect_args, place.server, "server", .type = PARAM_TEXT,
+                  .about = "nfs: the server."),
+            PARAM(connect_args, place.export, "export", .type = PARAM_PATH,
                   .about = "nfs: what it exports."),
-            PARAM(connect_args, options, "options", .type = PARAM_TEXT,
+            PARAM(connect_args, place.options, "options", .type = PARAM_TEXT,
                   .about = "nfs: mount options."),
-            PARAM(connect_args, volume, "volume", .type = PARAM_TEXT,
+            PARAM(connect_args, place.volume, "volume", .type = PARAM_TEXT,
                   .about = "gluster: the volume."),
-            PARAM(connect_args, servers, "servers", .type = PARAM_TEXTS,
+            PARAM(connect_args, place.servers, "servers", .type = PARAM_TEXTS,
                   .about = "gluster: its servers."),
             PARAM(connect_args, create, "create", .type = PARAM_BOOL,
                   .about = "Make it a repository if it is an empty directory, or absent.")),

@@ -13,9 +13,7 @@
 
 struct connect_args {
     char *repository;
-    const char *kind;
-    char *path, *server, *export, *options, *volume;
-    char **servers;
+    struct repository_place place;
     bool create;
     bool configured; /* no parameter: it stands in the configuration file */
     bool keep;       /* no parameter: stays in the table when it cannot be opened */

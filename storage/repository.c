@@ -32,7 +32,7 @@ repository_free(struct repository *repository)
     folder_close(repository->images);
     folder_close(repository->folder);
     free(repository->name);
-    free(repository->kind);
+    repository_place_done(&repository->place);
     free(repository->path);
     free(repository->reason);
     free(repository);
@@ -66,13 +66,13 @@ repository_unref(struct repository *repository)
 }
 
 struct repository *
-repository_placeholder(const char *name, const char *path)
+repository_placeholder(const char *name, const struct repository_place *place)
 {
     struct repository *repository = xalloc(sizeof(*repository));
 
     repository->name = xstrdup(name);
-    repository->kind = xstrdup("dir");
-    repository->path = xstrdup(path);
+    repository_place_copy(place, &repository->place);
+    repository->path = xstrdup(place->path);
     atomic_init(&repository->references, 1);
     repository->health = "connecting";
     repository->lane.name = repository->copies.name = repository->name;
@@ -222,10 +222,12 @@ read_or_make(struct folder *folder, const char *path, bool create,
 }
 
 bool
-repository_open(const char *name, const char *path, bool create, struct repository **ret_repository,
-                struct error **err)
+repository_open(const char *name, const struct repository_place *place, bool create,
+                struct repository **ret_repository, struct error **err)
 {
-    _cleanup_(repository_unrefp) struct repository *repository = repository_placeholder(name, path);
+    _cleanup_(repository_unrefp) struct repository *repository =
+        repository_placeholder(name, place);
+    const char *path = repository->path;
     struct repository_record record;
     struct statvfs space;
 
@@ -317,8 +319,7 @@ repository_write_status(const struct repository *repository, const struct reposi
 
     writer_object(writer);
     writer_member_string(writer, "repository", repository->name);
-    writer_member_string(writer, "kind", repository->kind);
-    writer_member_string(writer, "path", repository->path);
+    repository_place_write(&repository->place, writer);
     writer_member_string(writer, "uuid", known ? repository->uuid : NULL);
     writer_key(writer, "capacity");
     known ? writer_unsigned(writer, look->capacity) : writer_null(writer);

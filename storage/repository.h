@@ -15,6 +15,7 @@
 #include "agent/base/name.h"
 #include "agent/worker.h"
 #include "storage/folder.h"
+#include "storage/repository-place.h"
 
 struct agent;
 struct storage;
@@ -27,9 +28,9 @@ struct repository_look {
 };
 
 struct repository {
-    char *name; /* owned; nothing changes after connecting, up to 'read_only' */
-    char *kind; /* "dir" */
-    char *path; /* absolute */
+    char *name;                    /* owned; nothing changes after connecting, up to 'read_only' */
+    struct repository_place place; /* where it is; owned */
+    char *path;                    /* of its directory here; absolute */
     char uuid[UUID_TEXT_SIZE];
     int64_t created_ns;
     struct folder *folder, *images; /* owned; NULL: not open (yet) */
@@ -61,10 +62,11 @@ struct repository *repository_ref(struct repository *repository); /* loop */
 void repository_unref(struct repository *repository);             /* any thread; NULL is fine */
 DEFINE_CLEANUP(struct repository, repository_unref)
 
-/* Worker.  Opens 'path' as a repository: checks hostler.json, or with 'create' makes it one if the
-   directory is empty (or absent, its parent being there).  Durable when it returns; of several that
-   make one at the same time, all open the same.  Errors: RepositoryUnavailable, NoSpace. */
-bool repository_open(const char *name, const char *path, bool create,
+/* Worker.  Opens what is at 'place' (checked): reads hostler.json, or with 'create' makes it a
+   repository if the directory is empty (or absent, its parent being there).  Durable when it returns;
+   of several that make one at the same time, all open the same.
+   Errors: RepositoryUnavailable, NoSpace. */
+bool repository_open(const char *name, const struct repository_place *place, bool create,
                      struct repository **ret_repository, struct error **err) _must_check_;
 
 /* Worker.  Reads its record and counts: RepositoryUnavailable when the path leads elsewhere by now,
@@ -73,7 +75,7 @@ bool repository_look(const struct repository *repository, struct repository_look
                      struct error **err) _must_check_;
 
 /* An entry without folders: the name is taken while it is being connected. */
-struct repository *repository_placeholder(const char *name, const char *path);
+struct repository *repository_placeholder(const char *name, const struct repository_place *place);
 void repository_set_health(struct repository *repository, const char *health, const char *reason);
 
 /* The status object; 'look' is the last or a fresh one. */

@@ -37,6 +37,38 @@ storage_new(void)
     return xalloc(sizeof(struct storage));
 }
 
+static bool
+configure(const struct config_repository *repository, struct repository_place *place,
+          const struct config *config, struct error **err)
+{
+    for (size_t i = 0; i < repository->line_count; i++) {
+        const struct config_line *line = &repository->lines[i];
+
+        if (!repository_place_set(place, line->key, line->value, err))
+            return error_wrap(err, "%s:%d: [repository %s]", config->config_path, line->number,
+                              repository->name);
+    }
+    return repository_place_check(place, err) ||
+           error_wrap(err, "%s:%d: [repository %s]", config->config_path, repository->number,
+                      repository->name);
+}
+
+bool
+storage_configure(struct storage *storage, const struct config *config, struct error **err)
+{
+    struct configured **end = &storage->configured;
+
+    for (const struct config_repository *repository = config->repositories; repository;
+         repository = repository->next) {
+        *end = xalloc(sizeof(**end));
+        (*end)->name = xstrdup(repository->name);
+        if (!configure(repository, &(*end)->place, config, err))
+            return false;
+        end = &(*end)->next;
+    }
+    return true;
+}
+
 static void
 start_task(struct storage *storage, const char *verb_name, void *args, const char *id,
            void (*ended)(void *context), void *context)
@@ -211,7 +243,7 @@ connected(void *context)
 }
 
 static void
-connect_at_start(struct storage *storage, const char *name, const char *kind, const char *path,
+connect_at_start(struct storage *storage, const char *name, const struct repository_place *place,
                  bool configured)
 {
     struct connect_args *args;
@@ -220,8 +252,7 @@ connect_at_start(struct storage *storage, const char *name, const char *kind, co
         return; /* the configuration file wins over what was connected by call */
     args = xalloc(sizeof(*args));
     args->repository = xstrdup(name);
-    args->kind = kind;
-    args->path = xstrdup(path);
+    repository_place_copy(place, &args->place);
     args->configured = configured;
     args->keep = true;
     storage->settling++;
@@ -251,10 +282,17 @@ connect_remembered(struct storage *storage)
     json_array_foreach(json_object_get(root, "repositories"), i, entry)
     {
         const char *name = json_string_value(json_object_get(entry, "repository"));
-        const char *path = json_string_value(json_object_get(entry, "path"));
+        _cleanup_(error_freep) struct error *wrong = NULL;
+        struct repository_place place;
 
-        if (name && name_valid(name) && path && *path == '/')
-            connect_at_start(storage, name, "dir", path, false);
+        repository_place_read(entry, &place);
+        if (!name || !name_valid(name))
+            log_warning("a connection made by call has no name, going on without it");
+        else if (!repository_place_check(&place, &wrong))
+            log_warning("the connection of '%s' is forgotten: %s, going on", name, wrong->message);
+        else
+            connect_at_start(storage, name, &place, false);
+        repository_place_done(&place);
     }
     json_decref(root);
 }
@@ -428,7 +466,7 @@ bool
 storage_open(struct storage *storage, struct agent *agent, void (*settled)(void *context),
              void *settled_context, struct error **err)
 {
-    const struct config_repository *repository = agent->config->repositories;
+    const struct configured *configured = storage->configured;
 
     (void)err;
     storage->agent = agent;
@@ -456,8 +494,8 @@ storage_open(struct storage *storage, struct agent *agent, void (*settled)(void 
     timer_arm(agent->loop, &storage->settle_limit, SETTLE_LIMIT_MS);
     storage->settling = 1; /* until all are begun */
     begin_tools(&storage->tools);
-    for (; repository; repository = repository->next)
-        connect_at_start(storage, repository->name, "dir", repository->path, true);
+    for (; configured; configured = configured->next)
+        connect_at_start(storage, configured->name, &configured->place, true);
     connect_remembered(storage);
     connected(storage);
     return true;

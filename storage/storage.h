@@ -9,10 +9,15 @@
 #include "agent/verb.h"
 
 struct agent;
+struct config;
 struct storage;
 
 /* The context of the tables below. */
 struct storage *storage_new(void);
+
+/* Reads the [repository NAME] sections; an error names file and line. */
+bool storage_configure(struct storage *storage, const struct config *config, struct error **err)
+    _must_check_;
 
 /*
  * Begins to connect the repositories of the configuration file and of the run-time directory, in

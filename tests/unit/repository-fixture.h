@@ -57,7 +57,10 @@ begin(void **state)
     if (!mkdtemp(folder))
         return -1;
     (void)snprintf(repository_path, sizeof(repository_path), "%s/r", folder);
-    succeed(repository_open("fast", repository_path, true, &repository, &error), error);
+    succeed(repository_open("fast",
+                            &(struct repository_place){ .kind = "dir", .path = repository_path },
+                            true, &repository, &error),
+            error);
     return 0;
 }
 

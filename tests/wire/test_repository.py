@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import subprocess
 
 from rig import reader
 from rig.images import data_path, random_raw, same
@@ -138,3 +139,14 @@ def test_a_backend_with_too_much_to_do_answers_busy(make_agent):
         assert errors and all(e["name"] == "Busy" and e["backend"] and e["retryAfterMs"] > 0 for e in errors)
         assert sum("result" in answer for answer in answers) >= 1000
         assert client.call("image.list", {"repository": "fast", "limit": 1})["images"]
+
+
+def test_a_repository_section_that_is_wrong_is_named_with_file_and_line(make_agent, tmp_path):
+    for config, part in ((f"[repository a]\nkind = dir\ncolour = blue\npath = {tmp_path}\n", ":3: [repository a]: there is no 'colour'"),
+                         ("name = x\n[repository a]\nkind = dir\n", ":3: [repository a]: parameter 'path' is missing"),
+                         ("[repository a]\nkind = dir\npath = relative\n", "must be an absolute path"),
+                         ("[repository a]\nkind = tape\npath = /srv\n", ":2: [repository a]: this version connects no")):
+        agent = make_agent(config=config, start=False)
+        done = subprocess.run(agent.command(), capture_output=True, text=True, timeout=60,
+                              env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0"})  # it leaves at once, freeing nothing
+        assert done.returncode == 2 and part in done.stderr, done
