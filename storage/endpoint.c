@@ -50,6 +50,13 @@ endpoint_size(const struct endpoint *endpoint)
     return endpoint->size;
 }
 
+void
+endpoint_limit(struct endpoint *endpoint, uint64_t size)
+{
+    if (size < endpoint->size)
+        endpoint->size = size;
+}
+
 bool
 endpoint_extent(struct endpoint *endpoint, uint64_t offset, uint64_t end, bool *ret_zero,
                 uint64_t *ret_end, struct error **err)

@@ -39,6 +39,8 @@ void endpoint_close(struct endpoint *endpoint);
 DEFINE_CLEANUP(struct endpoint, endpoint_close)
 
 uint64_t endpoint_size(const struct endpoint *endpoint);
+/* What lies behind 'size' is not there for whoever uses this endpoint. */
+void endpoint_limit(struct endpoint *endpoint, uint64_t size);
 
 /* The extent at 'offset': whether it reads as zeros without reading it, and where that ends
    (at most 'end').  Always moves forward. */

@@ -36,14 +36,31 @@ image_format_size(enum image_format format, uint64_t size)
     return format == IMAGE_QCOW2 ? (size + QCOW2_GRAIN - 1) / QCOW2_GRAIN * QCOW2_GRAIN : size;
 }
 
+const char *
+image_record_data(const struct image_record *record)
+{
+    return record->data ? record->data : FORMAT_DATA;
+}
+
+bool
+format_names_data(const char *name)
+{
+    return strcmp(name, FORMAT_DATA) == 0 ||
+           (strncmp(name, FORMAT_DATA_PREFIX, strlen(FORMAT_DATA_PREFIX)) == 0 && name_valid(name));
+}
+
 void
 image_record_done(struct image_record *record)
 {
     free(record->base);
+    free(record->data);
     free(record->user_data);
     free(record->checksum);
     free(record->checksum_of);
     free(record->damage);
+    free(record->snapshot_of);
+    free(record->merging);
+    free(record->merged_into);
     *record = (struct image_record){ 0 };
 }
 
@@ -69,10 +86,14 @@ image_record_copy(const struct image_record *from, struct image_record *ret_reco
 {
     *ret_record = *from;
     ret_record->base = copy_text(from->base);
+    ret_record->data = copy_text(from->data);
     ret_record->user_data = copy_text(from->user_data);
     ret_record->checksum = copy_text(from->checksum);
     ret_record->checksum_of = copy_text(from->checksum_of);
     ret_record->damage = copy_text(from->damage);
+    ret_record->snapshot_of = copy_text(from->snapshot_of);
+    ret_record->merging = copy_text(from->merging);
+    ret_record->merged_into = copy_text(from->merged_into);
     return true;
 }
 
@@ -83,6 +104,7 @@ struct source {
     json_t *object;
     const char *file;
     enum error_code code;
+    int version;
 };
 
 static void
@@ -100,7 +122,7 @@ bad_member(const struct source *source, const char *member, const char *wanted, 
 
 /* Which version, before anything else: a newer one may look like anything. */
 static bool
-open_source(const char *text, size_t size, const char *file, enum error_code code,
+open_source(const char *text, size_t size, const char *file, int newest, enum error_code code,
             struct source *ret_source, struct error **err)
 {
     json_error_t fault;
@@ -113,10 +135,11 @@ open_source(const char *text, size_t size, const char *file, enum error_code cod
     version = json_object_get(ret_source->object, "version");
     if (!json_is_integer(version) || json_integer_value(version) < 1)
         return bad_member(ret_source, "version", "a number", err);
-    if (json_integer_value(version) > FORMAT_VERSION)
+    if (json_integer_value(version) > newest)
         return error_set(err, ERROR_REPOSITORY_UNAVAILABLE,
                          "'%s' is of version %lld and this agent knows %d: update the agent", file,
-                         (long long)json_integer_value(version), FORMAT_VERSION);
+                         (long long)json_integer_value(version), newest);
+    ret_source->version = (int)json_integer_value(version);
     return true;
 }
 
@@ -218,8 +241,8 @@ repository_record_parse(const char *text, size_t size, struct repository_record 
     json_t *kind;
 
     *ret_record = (struct repository_record){ 0 };
-    if (!open_source(text, size, FORMAT_REPOSITORY_FILE, ERROR_REPOSITORY_UNAVAILABLE, &source,
-                     err))
+    if (!open_source(text, size, FORMAT_REPOSITORY_FILE, FORMAT_VERSION,
+                     ERROR_REPOSITORY_UNAVAILABLE, &source, err))
         return false;
     kind = json_object_get(source.object, "hostler");
     if (!json_is_string(kind) || strcmp(json_string_value(kind), "repository") != 0)
@@ -259,6 +282,21 @@ get_user_data(const struct source *source, char **ret_json, struct error **err)
     return true;
 }
 
+/* What version 2 has beside.  In a record of version 1 they mean nothing: an agent that knows only
+   that one would go by "data" whatever they say. */
+static bool
+get_second(const struct source *source, struct image_record *record, struct error **err)
+{
+    if (!get_text(source, "data", true, &record->data, err) ||
+        !get_name(source, "snapshotOf", &record->snapshot_of, err) ||
+        !get_name(source, "merging", &record->merging, err) ||
+        !get_name(source, "mergedInto", &record->merged_into, err))
+        return false;
+    if (!record->data || format_names_data(record->data))
+        return true;
+    return bad_member(source, "data", "'data' or 'data-…'", err);
+}
+
 bool
 image_record_parse(const char *text, size_t size, struct image_record *ret_record,
                    struct error **err)
@@ -266,7 +304,8 @@ image_record_parse(const char *text, size_t size, struct image_record *ret_recor
     _cleanup_(source_done) struct source source;
     _cleanup_(image_record_done) struct image_record record = { 0 };
 
-    if (!open_source(text, size, FORMAT_IMAGE_FILE, ERROR_IMAGE_BROKEN, &source, err) ||
+    if (!open_source(text, size, FORMAT_IMAGE_FILE, FORMAT_IMAGE_VERSION, ERROR_IMAGE_BROKEN,
+                     &source, err) ||
         !get_format(&source, "format", &record.format, err) ||
         !get_number(&source, "size", &record.size, err) ||
         !get_bool(&source, "mutable", &record.mutable, err) ||
@@ -278,7 +317,8 @@ image_record_parse(const char *text, size_t size, struct image_record *ret_recor
         !get_text(&source, "checksum", true, &record.checksum, err) ||
         !get_time(&source, "checksumTaken", true, &record.checksum_ns, err) ||
         !get_text(&source, "checksumOf", true, &record.checksum_of, err) ||
-        !get_text(&source, "damage", true, &record.damage, err))
+        !get_text(&source, "damage", true, &record.damage, err) ||
+        (source.version >= 2 && !get_second(&source, &record, err)))
         return false;
     *ret_record = record;
     record = (struct image_record){ 0 };
@@ -291,7 +331,8 @@ copy_record_parse(const char *text, size_t size, struct copy_record *ret_record,
     _cleanup_(source_done) struct source source;
     _cleanup_(copy_record_done) struct copy_record record = { 0 };
 
-    if (!open_source(text, size, FORMAT_COPY_FILE, ERROR_IMAGE_BROKEN, &source, err) ||
+    if (!open_source(text, size, FORMAT_COPY_FILE, FORMAT_VERSION, ERROR_IMAGE_BROKEN, &source,
+                     err) ||
         !get_name(&source, "sourceRepository", &record.source_repository, err) ||
         !get_uuid(&source, "sourceUuid", true, record.source_uuid, err) ||
         !get_name(&source, "sourceImage", &record.source_image, err) ||
@@ -345,9 +386,10 @@ void
 image_record_write(const struct image_record *record, struct text *ret_text)
 {
     struct writer writer = WRITER_INIT;
+    bool second = record->data || record->snapshot_of || record->merging || record->merged_into;
 
     writer_object(&writer);
-    writer_member_integer(&writer, "version", FORMAT_VERSION);
+    writer_member_integer(&writer, "version", second ? FORMAT_IMAGE_VERSION : FORMAT_VERSION);
     writer_member_string(&writer, "format", image_format_name(record->format));
     writer_member_unsigned(&writer, "size", record->size);
     writer_member_bool(&writer, "mutable", record->mutable);
@@ -360,6 +402,12 @@ image_record_write(const struct image_record *record, struct text *ret_text)
     writer_member_time(&writer, "checksumTaken", record->checksum ? record->checksum_ns : 0);
     writer_member_string(&writer, "checksumOf", record->checksum ? record->checksum_of : NULL);
     writer_member_string(&writer, "damage", record->damage);
+    if (second) {
+        writer_member_string(&writer, "data", image_record_data(record));
+        writer_member_string(&writer, "snapshotOf", record->snapshot_of);
+        writer_member_string(&writer, "merging", record->merging);
+        writer_member_string(&writer, "mergedInto", record->merged_into);
+    }
     finish(&writer, ret_text);
 }
 

@@ -4,7 +4,8 @@
  *
  *   REPOSITORY/hostler.json                {"hostler": "repository", "version": 1, "uuid", "created"}
  *   REPOSITORY/images/IMAGE/image.json     struct image_record; replaced atomically
- *   REPOSITORY/images/IMAGE/data           the bits
+ *   REPOSITORY/images/IMAGE/data           the bits, where image.json names no other file
+ *   REPOSITORY/images/IMAGE/data-UUID      likewise, where it names this one; else a left-over
  *   REPOSITORY/images/IMAGE/lock           empty but for who holds it (storage/image-lock.h)
  *   REPOSITORY/images/IMAGE/copy.json      struct copy_record; only while a copy into it is incomplete
  *   REPOSITORY/images/.new-UUID            an image that is being made; no listing shows it
@@ -24,11 +25,13 @@
 #include "agent/base/text.h"
 
 #define FORMAT_VERSION 1
+#define FORMAT_IMAGE_VERSION 2 /* the newest of image.json; see image_record_write() */
 #define FORMAT_REPOSITORY_FILE "hostler.json"
 #define FORMAT_IMAGES "images"
 #define FORMAT_IMAGE_FILE "image.json"
 #define FORMAT_COPY_FILE "copy.json"
 #define FORMAT_DATA "data"
+#define FORMAT_DATA_PREFIX FORMAT_DATA "-" /* and a UUID */
 #define FORMAT_LOCK "lock"
 #define FORMAT_NEW_PREFIX ".new-"
 #define FORMAT_GONE_PREFIX ".gone-"
@@ -48,6 +51,7 @@ struct image_record {
     bool mutable;
     bool complete;       /* false: a copy into it has not finished; copy.json tells how far it is */
     char *base;          /* image id in the same repository, owned, or NULL */
+    char *data;          /* the file that holds its bits, owned; NULL: FORMAT_DATA */
     uint64_t generation; /* raised by one by each completed operation; 0 while first incomplete */
     int64_t created_ns;
     char *user_data;     /* a JSON object as text, owned; NULL is {} */
@@ -56,6 +60,10 @@ struct image_record {
     char *checksum_of;   /* when its data was last written to, as the file system had it then: owned
                             text that is only compared, or NULL */
     char *damage;        /* why the contents must not be used (verify found it), owned, or NULL */
+    char *snapshot_of;   /* the image it is being made from, which shares its data file until it is
+                            done; owned, or NULL */
+    char *merging;       /* the base that is being folded into this image; owned, or NULL */
+    char *merged_into;   /* the image that this base is being folded into; owned, or NULL */
 };
 
 /* copy.json.  'done' is written only after the data before it is durable. */
@@ -89,9 +97,16 @@ bool image_record_parse(const char *text, size_t size, struct image_record *ret_
                         struct error **err) _must_check_;
 bool copy_record_parse(const char *text, size_t size, struct copy_record *ret_record,
                        struct error **err) _must_check_;
+/* Of the members that an older agent would lose, a change that may not be lost raises the version of
+   that one record: so all others can still be read by it. */
 void repository_record_write(const struct repository_record *record, struct text *ret_text);
 void image_record_write(const struct image_record *record, struct text *ret_text);
 void copy_record_write(const struct copy_record *record, struct text *ret_text);
+
+/* The name of the file that holds the bits. */
+const char *image_record_data(const struct image_record *record);
+/* Whether 'name' is one that data files have. */
+bool format_names_data(const char *name);
 
 const char *image_format_name(enum image_format format);
 bool image_format_parse(const char *name, enum image_format *ret_format) _must_check_;

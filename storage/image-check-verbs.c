@@ -9,6 +9,7 @@
 #include "agent/base/clock.h"
 #include "storage/checksum.h"
 #include "storage/endpoint.h"
+#include "storage/image-data.h"
 #include "storage/image-steps.h"
 #include "storage/storage.h"
 
@@ -80,8 +81,7 @@ open_image(struct call *call, struct endpoint **ret_source, struct error **err)
 {
     const struct image *image = ((const struct reading *)call->state)->common.image;
 
-    return endpoint_open(image->folder, FORMAT_DATA, image->record.format, ENDPOINT_READ,
-                         image->record.base != NULL, call_abort_flag(call), ret_source, err);
+    return image_open_data(image, ENDPOINT_READ, call_abort_flag(call), ret_source, err);
 }
 
 static bool
@@ -136,7 +136,8 @@ verify(struct call *call, struct error **err)
     _cleanup_(endpoint_closep) struct endpoint *source = NULL;
 
     if (image->record.format == IMAGE_QCOW2 &&
-        !endpoint_check(image->folder, FORMAT_DATA, false, call_abort_flag(call), err))
+        !endpoint_check(image->folder, image_record_data(&image->record), false,
+                        call_abort_flag(call), err))
         return false;
     if (!open_image(call, &source, err))
         return false;

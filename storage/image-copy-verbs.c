@@ -254,7 +254,8 @@ check_data(const struct image *image, uint64_t done, struct error **err)
 {
     struct stat status;
 
-    if (!folder_stat(image->folder, FORMAT_DATA, &status) || !S_ISREG(status.st_mode))
+    if (!folder_stat(image->folder, image_record_data(&image->record), &status) ||
+        !S_ISREG(status.st_mode))
         return error_set(err, ERROR_IMAGE_BROKEN,
                          "image '%s' has no data file: remove it and copy again", image->id);
     if (image->record.format == IMAGE_RAW && (uint64_t)status.st_size < image->record.size)

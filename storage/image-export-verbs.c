@@ -12,6 +12,7 @@
 
 #include "storage/copy.h"
 #include "storage/endpoint.h"
+#include "storage/image-data.h"
 #include "storage/storage.h"
 #include "storage/transfer.h"
 
@@ -119,8 +120,7 @@ run_copy(struct call *call, struct error **err)
     _cleanup_(endpoint_closep) struct endpoint *source = NULL, *target = NULL;
     struct copy copy;
 
-    if (!endpoint_open(image->folder, FORMAT_DATA, image->record.format, ENDPOINT_READ,
-                       image->record.base != NULL, call_abort_flag(call), &source, err) ||
+    if (!image_open_data(image, ENDPOINT_READ, call_abort_flag(call), &source, err) ||
         !endpoint_open(state->folder, state->temporary, state->format, ENDPOINT_WRITE, false,
                        call_abort_flag(call), &target, err))
         return false;

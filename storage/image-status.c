@@ -11,7 +11,7 @@
 
 #include "agent/base/thread.h"
 #include "storage/checksum.h"
-#include "storage/image.h"
+#include "storage/image-data.h"
 
 struct finding {
     const char *state; /* static text */
@@ -54,16 +54,40 @@ look_at_copy(const struct image *image, struct finding *finding)
 }
 
 static void
+find_degraded(struct finding *finding, const char *reason)
+{
+    finding->state = "degraded";
+    free(finding->reason);
+    finding->reason = xstrdup(reason);
+}
+
+/* What can be used, and is not as it should be.  QEMU writes whole sectors: data may go on for the rest
+   of one. */
+static void
+look_at_rest(const struct image *image, struct finding *finding)
+{
+    const struct image_record *record = &image->record;
+
+    if (record->merging)
+        find_degraded(finding, finding->active ? "merge under way"
+                                               : "a merge was interrupted: run image.merge again");
+    else if (record->format == IMAGE_RAW &&
+             (uint64_t)finding->data.st_size > image_format_size(IMAGE_QCOW2, record->size))
+        find_degraded(finding, "its data go on behind its end, for a resize was interrupted: run "
+                               "image.resize again");
+}
+
+static void
 look_at_image(const struct image *image, struct finding *finding)
 {
     const struct image_record *record = &image->record;
-    _cleanup_(error_freep) struct error *ignored = NULL;
+    _cleanup_(error_freep) struct error *ignored = NULL, *unsettled = NULL;
 
     finding->state = "optimized";
     if (!image->settled)
         (void)!image_lock_is_held(image->folder, &finding->active, NULL, &ignored);
-    finding->has_data =
-        folder_stat(image->folder, FORMAT_DATA, &finding->data) && S_ISREG(finding->data.st_mode);
+    finding->has_data = folder_stat(image->folder, image_record_data(record), &finding->data) &&
+                        S_ISREG(finding->data.st_mode);
     if (record->damage)
         find_broken(finding, xprintf("damaged: %s", record->damage));
     else if (!finding->has_data)
@@ -74,6 +98,10 @@ look_at_image(const struct image *image, struct finding *finding)
                             (unsigned long long)record->size));
     else if (!image_base_is_there(image))
         find_broken(finding, xprintf("its base '%s' is not in the repository", record->base));
+    else if (!image_require_settled(image, &unsettled))
+        find_broken(finding, xstrdup(unsettled->message));
+    else if (record->complete)
+        look_at_rest(image, finding);
     if (!record->complete)
         look_at_copy(image, finding);
 }
@@ -186,14 +214,14 @@ image_write_status_of(const struct image *image, struct writer *writer)
 
 /*
  * Without a lock the files are read one after the other, while somebody may end a copy (image.json,
- * then copy.json goes) or remove the image.  Both look like damage, and neither is: so what looks
- * broken is read once more.
+ * then copy.json goes), put other data in the image's (image.json, then the old file goes) or remove
+ * the image.  All look like damage, and none is: so what looks broken is read once more.
  */
 static bool
 find_without_lock(struct image *image, struct finding *finding, struct error **err)
 {
     look_at_image(image, finding);
-    if (image->record.complete || finding->has_copy)
+    if (strcmp(finding->state, "broken") != 0 || finding->has_copy)
         return true;
     if (!image_read_record(image, err))
         return false;

@@ -10,6 +10,7 @@
 
 #include "agent/base/clock.h"
 #include "storage/endpoint.h"
+#include "storage/image-data.h"
 #include "storage/image-steps.h"
 #include "storage/storage.h"
 #include "storage/transfer.h"
@@ -103,7 +104,7 @@ create_image(struct call *call, struct error **err)
         !image_make(repository, args->image, &record, NULL, holder, &state->common.image, err))
         return false;
     if (state->base)
-        base_name = xprintf("../%s/" FORMAT_DATA, args->base);
+        base_name = image_backing_name(state->base);
     return endpoint_create(state->common.image->folder, FORMAT_DATA, record.format, record.size,
                            args->preallocate, base_name,
                            state->base ? state->base->record.format : IMAGE_RAW,

@@ -12,6 +12,7 @@
 
 #include "agent/base/durable.h"
 #include "agent/base/thread.h"
+#include "storage/image-data.h"
 
 #define DEPENDENTS_MAX 100 /* named in an error */
 
@@ -159,7 +160,7 @@ image_data_time(const struct image *image, char **ret_time, struct error **err)
 {
     struct stat status;
 
-    if (!folder_stat(image->folder, FORMAT_DATA, &status))
+    if (!folder_stat(image->folder, image_record_data(&image->record), &status))
         return error_errno(err, ERROR_IMAGE_BROKEN, errno, "cannot look at the data of image '%s'",
                            image->id);
     *ret_time =
@@ -203,7 +204,7 @@ image_require_usable(const struct image *image, struct error **err)
     if (!image->record.complete)
         return error_set(err, ERROR_IMAGE_BROKEN,
                          "image '%s' is an incomplete copy: resume it, or remove it", image->id);
-    missing = !folder_stat(image->folder, FORMAT_DATA, &status);
+    missing = !folder_stat(image->folder, image_record_data(&image->record), &status);
     if (missing && errno != ENOENT)
         return error_errno(err, ERROR_REPOSITORY_UNAVAILABLE, errno,
                            "cannot look at the data of image '%s'", image->id);
@@ -217,7 +218,7 @@ image_require_usable(const struct image *image, struct error **err)
         return error_set(err, ERROR_IMAGE_BROKEN,
                          "the base '%s' of image '%s' is not in the repository", image->record.base,
                          image->id);
-    return true;
+    return image_require_settled(image, err);
 }
 
 bool
@@ -370,7 +371,8 @@ image_publish(struct image *image, struct error **err)
     struct folder *images = image->repository->images;
 
     WORKER_ONLY();
-    if (!folder_sync_file(image->folder, FORMAT_DATA, err) || !folder_sync(image->folder, err))
+    if (!folder_sync_file(image->folder, image_record_data(&image->record), err) ||
+        !folder_sync(image->folder, err))
         return error_wrap(err, "cannot show image '%s'", image->id);
     if (!folder_rename(images, image->hidden, images, image->id, err)) {
         if ((*err)->code == ERROR_ALREADY_EXISTS)

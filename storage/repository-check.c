@@ -10,7 +10,7 @@
 
 #include "agent/base/durable.h"
 #include "agent/base/name.h"
-#include "storage/image.h"
+#include "storage/image-data.h"
 
 #define LIST_SIZE_MAX (384 * 1024) /* bytes: frames stay under 1 MiB */
 #define TEMPORARY_IMAGE_FILE ".tmp-" FORMAT_IMAGE_FILE
@@ -21,6 +21,7 @@ static const char *const action_names[] = {
     [FIX_UNLINK_STRAY] = "unlinkStray",
     [FIX_UNLINK_COPY] = "unlinkCopy",
     [FIX_UNLINK_TEMPORARY] = "unlinkTemporary",
+    [FIX_UNLINK_DATA] = "unlinkData",
     [FIX_RESUME] = "resume",
     [FIX_REMOVE] = "remove",
 };
@@ -152,16 +153,23 @@ is_broken(const struct image *image, struct error **err)
     return !image_require_usable(image, err) && (*err)->code == ERROR_IMAGE_BROKEN;
 }
 
+/* Its record and its files are read one after the other, and may have been changed in between. */
+static bool
+is_still_broken(struct image *image, struct error **err)
+{
+    return image_read_record(image, err) && is_broken(image, err);
+}
+
 static void
 check_contents(struct image *image, struct writer *writer)
 {
-    _cleanup_(error_freep) struct error *error = NULL;
+    _cleanup_(error_freep) struct error *error = NULL, *again = NULL;
     enum fix_action action;
 
     if (!image_base_is_there(image))
         write_problem(writer, "base missing", image->id, "mend",
                       "its base is not in the repository: remove it", FIX_REMOVE, image->id);
-    else if (image->record.complete && is_broken(image, &error))
+    else if (image->record.complete && is_broken(image, &error) && is_still_broken(image, &again))
         write_problem(writer, "damaged image", image->id, "mend", error->message, FIX_REMOVE,
                       image->id);
     else if (!image->record.complete && judge_incomplete(image, &action))
@@ -170,6 +178,21 @@ check_contents(struct image *image, struct writer *writer)
                           ? "its copy was abandoned: resume it, or remove it"
                           : "how far its copy is cannot be read: remove it, and copy again",
                       action, image->id);
+}
+
+/* Without its lock another data file may count by now: so the record is read again. */
+static void
+check_left_over_data(struct image *image, struct writer *writer)
+{
+    _cleanup_(error_freep) struct error *ignored = NULL; /* the next check sees it */
+    bool found = false;
+
+    if (image_has_left_over_data(image, &found, &ignored) && found &&
+        image_read_record(image, &ignored) && image_has_left_over_data(image, &found, &ignored) &&
+        found && !is_locked(image))
+        write_problem(writer, "left-over data", image->id, "clean",
+                      "a change of it was interrupted, or has left what it replaced",
+                      FIX_UNLINK_DATA, image->id);
 }
 
 static void
@@ -188,6 +211,7 @@ check_image(struct repository *repository, const char *id, struct writer *writer
     if (is_locked(image) || !image_is_named(image))
         return;
     check_contents(image, writer);
+    check_left_over_data(image, writer);
     if (image->record.complete && has_file(image, FORMAT_COPY_FILE))
         write_problem(writer, "left-over copy record", id, "clean", "its copy has finished",
                       FIX_UNLINK_COPY, id);
@@ -347,6 +371,7 @@ unlink_leftovers(struct repository *repository, const struct fix *fix, const cha
                  struct error **err)
 {
     _cleanup_(image_closep) struct image *image = NULL;
+    bool found = false;
 
     if (!image_open_locked(repository, fix->name, IMAGE_LOCK_EXCLUSIVE, holder, &image, err))
         return false;
@@ -354,6 +379,9 @@ unlink_leftovers(struct repository *repository, const struct fix *fix, const cha
         return image->record.complete && has_file(image, FORMAT_COPY_FILE)
                    ? folder_unlink(image->folder, FORMAT_COPY_FILE, err)
                    : gone(err);
+    if (fix->action == FIX_UNLINK_DATA)
+        return image_has_left_over_data(image, &found, err) &&
+               (found ? image_drop_left_over_data(image, err) : gone(err));
     if (!has_file(image, TEMPORARY_IMAGE_FILE) && !has_file(image, TEMPORARY_COPY_FILE))
         return gone(err);
     return folder_unlink(image->folder, TEMPORARY_IMAGE_FILE, err) &&
@@ -419,7 +447,8 @@ repository_fix_apply(struct repository *repository, const struct fix *fix, const
     case FIX_FREE: return free_hidden(repository, fix->name, holder, err);
     case FIX_UNLINK_STRAY: return unlink_stray(repository, fix->name, err);
     case FIX_UNLINK_COPY:
-    case FIX_UNLINK_TEMPORARY: return unlink_leftovers(repository, fix, holder, err);
+    case FIX_UNLINK_TEMPORARY:
+    case FIX_UNLINK_DATA: return unlink_leftovers(repository, fix, holder, err);
     case FIX_REMOVE: return remove_broken(repository, fix->name, holder, ret_removed, err);
     case FIX_RESUME: return require_resumable(repository, fix->name, err);
     }

@@ -23,8 +23,9 @@ enum fix_action {
     FIX_UNLINK_STRAY, /* what is no directory, among the images */
     FIX_UNLINK_COPY,  /* the copy.json of a complete image */
     FIX_UNLINK_TEMPORARY,
-    FIX_RESUME, /* a broken image whose copy can go on */
-    FIX_REMOVE  /* a broken image with nothing to go on with */
+    FIX_UNLINK_DATA, /* data files that the image's record does not name */
+    FIX_RESUME,      /* a broken image whose copy can go on */
+    FIX_REMOVE       /* a broken image with nothing to go on with */
 };
 
 struct fix {

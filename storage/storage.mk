@@ -12,6 +12,7 @@ libhostler_a_SOURCES += \
   storage/format.c storage/format.h \
   storage/image-check-verbs.c \
   storage/image-copy-verbs.c \
+  storage/image-data.c storage/image-data.h \
   storage/image-export-verbs.c \
   storage/image-lock.c storage/image-lock.h \
   storage/image-status.c \
@@ -27,7 +28,7 @@ libhostler_a_SOURCES += \
   storage/transfer.c storage/transfer.h
 
 UNIT_TESTS += tests/unit/test-checksum tests/unit/test-copy tests/unit/test-endpoint tests/unit/test-endpoint-nbd \
-  tests/unit/test-folder tests/unit/test-format tests/unit/test-image tests/unit/test-image-lock tests/unit/test-image-verbs \
+  tests/unit/test-folder tests/unit/test-format tests/unit/test-image tests/unit/test-image-data tests/unit/test-image-lock tests/unit/test-image-verbs \
   tests/unit/test-repository-check tests/unit/test-repository-place tests/unit/test-repository-verbs tests/unit/test-transfer
 EXTRA_DIST += tests/unit/endpoint-fixture.h tests/unit/repository-fixture.h \
   tests/unit/storage-fixture.h

@@ -11,6 +11,7 @@
 #include "agent/base/clock.h"
 #include "storage/copy.h"
 #include "storage/endpoint.h"
+#include "storage/image-data.h"
 
 void
 transfer_done(struct call *call)
@@ -81,7 +82,7 @@ transfer_make_target(struct call *call, const char *id, struct image_record *rec
     transfer->record.done = 0;
     transfer_sign(call);
     if (transfer->base)
-        base_name = xprintf("../%s/" FORMAT_DATA, transfer->base->id);
+        base_name = image_backing_name(transfer->base);
     if (image_make(transfer->target_repository, id, record, &transfer->record, holder,
                    &transfer->target, err) &&
         endpoint_create(transfer->target->folder, FORMAT_DATA, record->format, record->size,
@@ -148,8 +149,7 @@ static bool
 open_image(struct call *call, const struct image *image, enum endpoint_mode mode,
            struct endpoint **ret_endpoint, struct error **err)
 {
-    return endpoint_open(image->folder, FORMAT_DATA, image->record.format, mode,
-                         image->record.base != NULL, call_abort_flag(call), ret_endpoint, err);
+    return image_open_data(image, mode, call_abort_flag(call), ret_endpoint, err);
 }
 
 static bool
@@ -218,7 +218,8 @@ mend_leaks(struct call *call, struct error **err)
     const struct transfer *transfer = call->state;
 
     return !transfer->resumed || transfer->target->record.format != IMAGE_QCOW2 ||
-           endpoint_check(transfer->target->folder, FORMAT_DATA, true, call_abort_flag(call), err);
+           endpoint_check(transfer->target->folder, image_record_data(&transfer->target->record),
+                          true, call_abort_flag(call), err);
 }
 
 enum outcome

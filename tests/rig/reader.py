@@ -40,7 +40,7 @@ def state(repository, image):
     if not directory.is_dir() or directory.is_symlink():
         return None
     record = read_json(directory / "image.json")
-    data = directory / "data"
+    data = directory / data_name(record)
     result = {"generation": None, "active": locked(directory), "done": None}
     if record is None:
         return dict(result, state="broken")
@@ -49,10 +49,35 @@ def state(repository, image):
         return dict(result, state="broken")
     if record["format"] == "raw" and data.stat().st_size < record["size"]:
         return dict(result, state="broken")
+    if merged_into(record) or unfinished_snapshot(repository, directory, record):
+        return dict(result, state="broken")
     if not record["complete"]:
         copy = read_json(directory / "copy.json")
         return dict(result, state="broken", done=copy and copy["done"])
+    if record["version"] >= 2 and record.get("merging"):
+        return dict(result, state="degraded")
+    if record["format"] == "raw" and data.stat().st_size > (record["size"] + 511) // 512 * 512:
+        return dict(result, state="degraded")
     return dict(result, state="optimized")
+
+
+def data_name(record):
+    """The file in the image's directory that holds its bits."""
+    return (record or {"version": 1})["version"] >= 2 and record.get("data") or "data"
+
+
+def merged_into(record):
+    return record["version"] >= 2 and record.get("mergedInto")
+
+
+def unfinished_snapshot(repository, directory, record):
+    """Whether its data file is still that of the image it is made from."""
+    origin = record["version"] >= 2 and record.get("snapshotOf")
+    if not origin:
+        return False
+    other = pathlib.Path(repository) / "images" / origin
+    theirs = other / data_name(read_json(other / "image.json"))
+    return theirs.exists() and os.path.samefile(theirs, directory / data_name(record))
 
 
 def images(repository):
@@ -61,6 +86,13 @@ def images(repository):
 
 
 def leftovers(repository):
-    """Hidden directories, by name: what a crash left; each must be reported by repository.check."""
-    return sorted(entry.name for entry in (pathlib.Path(repository) / "images").iterdir()
-                  if entry.name.startswith("."))
+    """Hidden directories, and images with data files that do not count, by name: what a crash left; each
+    must be reported by repository.check."""
+    found = []
+    for entry in (pathlib.Path(repository) / "images").iterdir():
+        if entry.name.startswith("."):
+            found.append(entry.name)
+        elif record := read_json(entry / "image.json"):
+            if any(path.name != data_name(record) for path in entry.glob("data*")):
+                found.append(entry.name)
+    return sorted(found)

@@ -165,7 +165,8 @@ allow_descriptors(size_t count)
 static inline void
 put_data(struct image *image, uint64_t size)
 {
-    int fd = openat(folder_fd(image->folder), FORMAT_DATA, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    int fd = openat(folder_fd(image->folder), image_record_data(&image->record),
+                    O_RDWR | O_CREAT | O_CLOEXEC, 0644);
 
     assert_true(fd >= 0);
     assert_int_equal(ftruncate(fd, (off_t)size), 0);

@@ -81,6 +81,77 @@ an_image_record_is_read_as_it_was_written(void **state)
     assert_string_equal(read.damage, "a hole at 7");
 }
 
+/* So an older agent reads all that it can use, and refuses the rest. */
+static void
+only_a_record_with_newer_members_has_the_newer_version(void **state)
+{
+    char *const name = (char *)(uintptr_t) "data-1", *const other = (char *)(uintptr_t) "other";
+    struct image_record plain = { .created_ns = 1000000 };
+    struct image_record newer[] = { plain, plain, plain, plain };
+
+    (void)state;
+    newer[0].data = name;
+    newer[1].snapshot_of = newer[2].merging = newer[3].merged_into = other;
+    for (size_t i = 0; i <= ARRAY_COUNT(newer); i++) {
+        const struct image_record *written = i < ARRAY_COUNT(newer) ? &newer[i] : &plain;
+        _cleanup_(image_record_done) struct image_record first = { 0 }, read = { 0 };
+        _cleanup_text_ struct text text = TEXT_INIT;
+        struct error *error = NULL;
+
+        image_record_write(written, &text);
+        assert_non_null(
+            strstr(text.bytes, written == &plain ? "\"version\":1," : "\"version\":2,"));
+        assert_int_equal(strstr(text.bytes, "\"data\"") == NULL, written == &plain);
+        assert_true(image_record_parse(text.bytes, text.length, &first, &error));
+        assert_true(image_record_copy(&first, &read));
+        assert_string_equal(image_record_data(&read), written->data ? name : "data");
+        assert_true(!read.snapshot_of == !written->snapshot_of);
+        assert_true(!read.merging == !written->merging);
+        assert_true(!read.merged_into == !written->merged_into);
+    }
+}
+
+static void
+a_data_file_has_only_a_name_of_its_own(void **state)
+{
+    static const char *const bad[] = {
+        "7", "\"\"", "\"lock\"", "\"image.json\"", "\"database\"", "\"data-/x\"", "\"../data\""
+    };
+    static const char *const members[] = { "snapshotOf", "merging", "mergedInto" };
+    _cleanup_free_ char *second = replaced(image_text, "\"version\":1", "\"version\":2");
+    struct image_record record;
+    struct error *error = NULL;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_COUNT(bad); i++) {
+        _cleanup_free_ char *member = xprintf("{\"data\":%s,", bad[i]);
+        _cleanup_free_ char *text = replaced(second, "{", member);
+
+        assert_false(image_record_parse(text, strlen(text), &record, &error));
+        assert_error(&error, ERROR_IMAGE_BROKEN, "'data'");
+    }
+    for (size_t i = 0; i < ARRAY_COUNT(members); i++) {
+        _cleanup_free_ char *member = xprintf("{\"%s\":\"../x\",", members[i]);
+        _cleanup_free_ char *text = replaced(second, "{", member);
+
+        assert_false(image_record_parse(text, strlen(text), &record, &error));
+        assert_error(&error, ERROR_IMAGE_BROKEN, members[i]);
+    }
+}
+
+/* An agent that knows only version 1 does not see it: both must go by the same file. */
+static void
+a_record_of_version_1_names_no_data_file(void **state)
+{
+    _cleanup_free_ char *text = replaced(image_text, "{", "{\"data\":\"data-1\",");
+    _cleanup_(image_record_done) struct image_record record = { 0 };
+    struct error *error = NULL;
+
+    (void)state;
+    assert_true(image_record_parse(text, strlen(text), &record, &error));
+    assert_string_equal(image_record_data(&record), "data");
+}
+
 static void
 a_copy_record_is_read_as_it_was_written(void **state)
 {
@@ -122,7 +193,7 @@ a_repository_record_is_read_as_it_was_written(void **state)
 static void
 a_newer_version_is_refused_and_named(void **state)
 {
-    _cleanup_free_ char *image = replaced(image_text, "\"version\":1", "\"version\":2");
+    _cleanup_free_ char *image = replaced(image_text, "\"version\":1", "\"version\":3");
     _cleanup_free_ char *copy = replaced(copy_text, "\"version\":1", "\"version\":9");
     const char repository[] = "{\"hostler\":\"repository\",\"version\":2,\"other\":1}";
     struct repository_record repository_record;
@@ -132,7 +203,7 @@ a_newer_version_is_refused_and_named(void **state)
 
     (void)state;
     assert_false(image_record_parse(image, strlen(image), &image_record, &error));
-    assert_error(&error, ERROR_REPOSITORY_UNAVAILABLE, "version 2");
+    assert_error(&error, ERROR_REPOSITORY_UNAVAILABLE, "version 3");
     assert_false(copy_record_parse(copy, strlen(copy), &copy_record, &error));
     assert_error(&error, ERROR_REPOSITORY_UNAVAILABLE, "version 9");
     assert_false(
@@ -324,6 +395,9 @@ main(void)
         cmocka_unit_test(an_image_record_is_read_as_it_was_written),
         cmocka_unit_test(a_copy_record_is_read_as_it_was_written),
         cmocka_unit_test(a_repository_record_is_read_as_it_was_written),
+        cmocka_unit_test(only_a_record_with_newer_members_has_the_newer_version),
+        cmocka_unit_test(a_data_file_has_only_a_name_of_its_own),
+        cmocka_unit_test(a_record_of_version_1_names_no_data_file),
         cmocka_unit_test(a_newer_version_is_refused_and_named),
         cmocka_unit_test(each_wrong_member_of_an_image_record_is_named),
         cmocka_unit_test(each_wrong_member_of_a_copy_record_is_named),

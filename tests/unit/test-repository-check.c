@@ -191,6 +191,31 @@ left_over_records_are_cleaned(void **state)
 }
 
 static void
+data_that_the_record_does_not_name_are_cleaned(void **state)
+{
+    _cleanup_free_ char *fix = NULL;
+    struct image_record record = sample_record(4096);
+    struct error *error = NULL;
+    struct image *image;
+
+    (void)state;
+    record.data = (char *)(uintptr_t) "data-2";
+    succeed(image_make(repository, "web1", &record, NULL, HOLDER, &image, &error), error);
+    put_data(image, 4096);
+    succeed(image_publish(image, &error), error);
+    image_close(image);
+    put_file("web1/data", "what was there before");
+    put_file("web1/data-1", "what was not finished");
+    put_file("web1/notes", "not ours");
+    fix = only_problem("left-over data", "clean");
+    succeed(apply(fix, &error), error);
+    assert_true(there_is("web1/data-2") && there_is("web1/notes"));
+    assert_false(there_is("web1/data") || there_is("web1/data-1"));
+    assert_well();
+    refused(apply(fix, &error), &error, ERROR_CONFLICT);
+}
+
+static void
 the_record_of_a_copy_that_goes_on_is_not_cleaned(void **state)
 {
     struct error *error = NULL;
@@ -290,9 +315,9 @@ what_a_newer_agent_made_is_left_alone(void **state)
 
     (void)state;
     make_image("newer");
-    put_file("newer/image.json", "{\"version\":2}");
+    put_file("newer/image.json", "{\"version\":9}");
     make_incomplete("part");
-    put_file("part/copy.json", "{\"version\":2}");
+    put_file("part/copy.json", "{\"version\":9}");
     assert_status_has("newer", "\"state\":\"broken\"");
     assert_well();
     refused(apply("{\"action\":\"remove\",\"name\":\"newer\"}", &error), &error, ERROR_CONFLICT);
@@ -412,6 +437,7 @@ main(void)
         TEST(stray_files_are_unlinked_and_links_not_followed),
         TEST(a_directory_is_no_stray_file),
         TEST(left_over_records_are_cleaned),
+        TEST(data_that_the_record_does_not_name_are_cleaned),
         TEST(the_record_of_a_copy_that_goes_on_is_not_cleaned),
         TEST(an_abandoned_copy_is_to_be_resumed_and_never_removed),
         TEST(broken_images_are_removed),

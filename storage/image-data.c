@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <config.h>
+
+#include "storage/image-data.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "agent/base/thread.h"
+
+char *
+image_new_data_name(void)
+{
+    char uuid[UUID_TEXT_SIZE];
+
+    uuid_make(uuid);
+    return xprintf(FORMAT_DATA_PREFIX "%s", uuid);
+}
+
+char *
+image_backing_name(const struct image *base)
+{
+    return xprintf("../%s/%s", base->id, image_record_data(&base->record));
+}
+
+bool
+image_open_data(const struct image *image, enum endpoint_mode mode, const atomic_bool *abort,
+                struct endpoint **ret_endpoint, struct error **err)
+{
+    const struct image_record *record = &image->record;
+
+    if (!endpoint_open(image->folder, image_record_data(record), record->format, mode,
+                       record->base != NULL, abort, ret_endpoint, err))
+        return false;
+    endpoint_limit(*ret_endpoint, record->size);
+    return true;
+}
+
+/* ---- left-over files ---- */
+
+struct look {
+    const char *data; /* the file that counts; borrowed */
+    char *found;      /* owned, or NULL */
+};
+
+static bool
+look_at_entry(const char *name, void *context)
+{
+    struct look *look = context;
+
+    if (!format_names_data(name) || strcmp(name, look->data) == 0)
+        return true;
+    look->found = xstrdup(name);
+    return false;
+}
+
+/* The first entry that is a data file and not the record's; to be freed.  NULL: there is none. */
+static bool
+find_left_over(const struct image *image, char **ret_name, struct error **err)
+{
+    struct look look = { .data = image_record_data(&image->record) };
+
+    if (!folder_each(image->folder, look_at_entry, &look)) {
+        error_errno(err, ERROR_REPOSITORY_UNAVAILABLE, errno, "cannot list image '%s'", image->id);
+        free(look.found);
+        return false;
+    }
+    *ret_name = look.found;
+    return true;
+}
+
+bool
+image_has_left_over_data(const struct image *image, bool *ret_found, struct error **err)
+{
+    _cleanup_free_ char *name = NULL;
+
+    WORKER_ONLY();
+    if (!find_left_over(image, &name, err))
+        return false;
+    *ret_found = name != NULL;
+    return true;
+}
+
+bool
+image_drop_left_over_data(const struct image *image, struct error **err)
+{
+    for (;;) {
+        _cleanup_free_ char *name = NULL;
+
+        if (!find_left_over(image, &name, err))
+            return false;
+        if (!name)
+            return true;
+        if (!folder_unlink(image->folder, name, err))
+            return error_wrap(err, "cannot free a left-over of image '%s'", image->id);
+    }
+}
+
+/* ---- what is under way ---- */
+
+bool
+image_is_unfinished_snapshot(const struct image *image)
+{
+    const struct image_record *record = &image->record;
+    _cleanup_(image_closep) struct image *origin = NULL;
+    _cleanup_(error_freep) struct error *error = NULL;
+    struct stat ours, theirs;
+
+    if (!record->snapshot_of)
+        return false;
+    if (!image_open(image->repository, record->snapshot_of, &origin, &error))
+        return error->code != ERROR_IMAGE_NOT_FOUND; /* what cannot be told is not taken for done */
+    if (!folder_stat(image->folder, image_record_data(record), &ours))
+        return false; /* it has no data at all: others tell of that */
+    if (!folder_stat(origin->folder, image_record_data(&origin->record), &theirs))
+        return errno != ENOENT;
+    return ours.st_ino == theirs.st_ino && ours.st_dev == theirs.st_dev;
+}
+
+bool
+image_require_settled(const struct image *image, struct error **err)
+{
+    const struct image_record *record = &image->record;
+
+    if (record->merged_into)
+        return error_set(err, ERROR_IMAGE_BROKEN,
+                         "image '%s' is being merged into '%s': run image.merge on that again, or "
+                         "remove this one when nothing stands on it",
+                         image->id, record->merged_into);
+    return !image_is_unfinished_snapshot(image) ||
+           error_set(err, ERROR_IMAGE_BROKEN,
+                     "the snapshot '%s' of '%s' has not finished: take it again, or remove it",
+                     image->id, record->snapshot_of);
+}

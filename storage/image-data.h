@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The files that hold an image's bits: which one counts, and what stands beside it.
+ *
+ * image.json names its data file, so that its replacement is the one moment at which contents and
+ * record change together.  A data file that it does not name is a left-over of something that was
+ * interrupted: whoever holds the lock exclusively may unlink it.  doc/formats.md has the argument.
+ * Worker threads, all of it.
+ */
+#ifndef STORAGE_IMAGE_DATA_H
+#define STORAGE_IMAGE_DATA_H
+
+#include "storage/endpoint.h"
+#include "storage/image.h"
+
+/* A fresh "data-UUID"; to be freed. */
+char *image_new_data_name(void);
+/* How the qcow2 header of an overlay names the data of its base: "../BASE/DATA"; to be freed. */
+char *image_backing_name(const struct image *base);
+
+/* Opens its contents: of data that goes on behind the image's end (a resize was interrupted) only
+   what the image shows.  Errors: those of endpoint_open(). */
+bool image_open_data(const struct image *image, enum endpoint_mode mode, const atomic_bool *abort,
+                     struct endpoint **ret_endpoint, struct error **err) _must_check_;
+
+/* Whether there are data files that its record does not name.  Error: RepositoryUnavailable. */
+bool image_has_left_over_data(const struct image *image, bool *ret_found, struct error **err)
+    _must_check_;
+/* Unlinks them.  The lock must be held exclusively, and the record be the one on disk. */
+bool image_drop_left_over_data(const struct image *image, struct error **err) _must_check_;
+
+/* Whether it is a snapshot that has not finished: its data are still those of the image that it is
+   made from, and change with it. */
+bool image_is_unfinished_snapshot(const struct image *image);
+/* ImageBroken for one, and for a base that is being folded into another image. */
+bool image_require_settled(const struct image *image, struct error **err) _must_check_;
+
+#endif
