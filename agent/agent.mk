@@ -9,6 +9,7 @@ libhostler_a_SOURCES += \
   agent/host-verbs.c \
   agent/intern.c agent/intern.h \
   agent/loop.c agent/loop.h \
+  agent/resource.c agent/resource.h \
   agent/snapshot.c agent/snapshot.h \
   agent/step.c \
   agent/task.c agent/task.h agent/task-internal.h \
@@ -24,6 +25,7 @@ sbin_PROGRAMS += hostlerd
 hostlerd_SOURCES = agent/hostlerd.c
 hostlerd_LDADD = libhostler.a $(AGENT_LIBS)
 UNIT_TESTS += tests/unit/test-backend tests/unit/test-call tests/unit/test-config tests/unit/test-history tests/unit/test-loop \
+  tests/unit/test-resource \
   tests/unit/test-step tests/unit/test-task tests/unit/test-varint tests/unit/test-verb-tables \
   tests/unit/test-worker
 EXTRA_DIST += tests/unit/agent-fixture.h

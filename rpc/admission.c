@@ -21,8 +21,8 @@ header_copy(struct lws *wsi, enum lws_token_indexes token, char *ret_text, size_
     return lws_hdr_copy(wsi, ret_text, (int)size, token) > 0;
 }
 
-static bool
-origin_may(struct session *session)
+bool
+admission_origin(struct session *session)
 {
     char origin[HEADER_SIZE_MAX], host[HEADER_SIZE_MAX];
     bool has_host;
@@ -69,7 +69,7 @@ identify(struct session *session, struct identity *ret_identity)
 bool
 admission_check(struct session *session, struct identity *ret_identity, struct refusal *ret_refusal)
 {
-    if (!origin_may(session)) {
+    if (!admission_origin(session)) {
         *ret_refusal =
             (struct refusal){ 403, "pages of this origin may not connect: name it with --origin",
                               NULL };

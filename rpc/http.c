@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * HTTP beside the WebSockets: POST /rpc, GET /healthz, GET /metrics.
+ * HTTP beside the WebSockets: POST /rpc, GET /healthz, GET /metrics; what backends serve themselves
+ * is exchange.c's.
  *
  * Replies are written here, header and all, in one go.  A POST has a connection of its own, which
  * lives until all its calls have answered; the socket may then carry the next.
@@ -12,6 +13,7 @@
 
 #include "agent/base/name.h"
 #include "agent/config.h"
+#include "agent/resource.h"
 #include "rpc/metrics.h"
 #include "rpc/rpc.h"
 #include "rpc/transport.h"
@@ -29,20 +31,26 @@ struct response {
     bool close;
 };
 
-static const char *
-status_text(unsigned status)
+const char *
+http_status_text(unsigned status)
 {
     switch (status) {
     case 200: return "OK";
     case 204: return "No Content";
+    case 206: return "Partial Content";
     case 400: return "Bad Request";
     case 401: return "Unauthorized";
     case 403: return "Forbidden";
     case 404: return "Not Found";
     case 405: return "Method Not Allowed";
+    case 409: return "Conflict";
     case 411: return "Length Required";
     case 413: return "Content Too Large";
+    case 416: return "Range Not Satisfiable";
     case 426: return "Upgrade Required";
+    case 500: return "Internal Server Error";
+    case 504: return "Gateway Timeout";
+    case 507: return "Insufficient Storage";
     default: return "Service Unavailable";
     }
 }
@@ -57,7 +65,7 @@ respond(struct session *session, const struct response *response)
     /* libwebsockets asks for room in front of what it writes. */
     text_grow(&text, (text_reserve(&text, LWS_PRE + 512), LWS_PRE));
     text_printf(&text, "HTTP/1.1 %u %s\r\nserver: hostlerd\r\ncache-control: no-store\r\n%s",
-                response->status, status_text(response->status),
+                response->status, http_status_text(response->status),
                 response->header ? response->header : "");
     if (response->status != 204)
         text_printf(&text, "content-type: %s\r\ncontent-length: %zu\r\n", response->type,
@@ -149,8 +157,8 @@ serve_get(struct session *session, const char *path)
                         text.length);
 }
 
-static bool
-content_length(struct session *session, uint64_t *ret_length)
+bool
+http_content_length(struct session *session, uint64_t *ret_length)
 {
     char text[24], *end;
 
@@ -188,7 +196,7 @@ check_post(struct session *session, const char *path, struct identity *ret_ident
     if (strcmp(path, "/rpc") != 0)
         *ret_refusal = (struct refusal){ 404, "POST is for /rpc", NULL };
     else if (lws_hdr_total_length(session->wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING) > 0 ||
-             !content_length(session, &length))
+             !http_content_length(session, &length))
         *ret_refusal =
             (struct refusal){ 411, "send the message with its Content-Length, not in chunks",
                               NULL };
@@ -216,11 +224,17 @@ static int
 begin(struct session *session, const char *path)
 {
     static const enum lws_token_indexes gets[] = { WSI_TOKEN_GET_URI, WSI_TOKEN_HEAD_URI };
+    const struct resource *resource;
 
     if (session->closing)
         return -1;
     session->kept = 0;
     session_disconnect(session); /* of a request before it that ended early */
+    if (session->exchange)
+        return -1;
+    resource = resource_find(session->transport->rpc->agent, path);
+    if (resource)
+        return exchange_begin(session, resource, path + strlen(resource->prefix));
     for (size_t i = 0; i < ARRAY_COUNT(gets); i++)
         if (lws_hdr_total_length(session->wsi, gets[i]) > 0)
             return serve_get(session, path);
@@ -239,6 +253,8 @@ take_body(struct session *session, const char *bytes, size_t size)
         session->dropped += size;
         return session->dropped > DROPPED_MAX_SIZE ? -1 : 0;
     }
+    if (session->exchange)
+        return exchange_take(session, bytes, size);
     if (!session->connection)
         return -1;
     if (session->in.length + size > limit)
@@ -254,6 +270,8 @@ complete_body(struct session *session)
 {
     struct text message = session->in;
 
+    if (session->exchange)
+        return exchange_lingers(session) ? -1 : 0; /* its answer comes when it comes */
     if (!session->connection)
         return -1;
     /* The next request came before the answer to this one: libwebsockets 4.1 takes it for the end
@@ -302,6 +320,9 @@ http_event(struct session *session, enum lws_callback_reasons reason, char *byte
     case LWS_CALLBACK_HTTP_BODY: return take_body(session, bytes, size);
     case LWS_CALLBACK_HTTP_BODY_COMPLETION: return complete_body(session);
     case LWS_CALLBACK_HTTP_WRITEABLE: return writeable(session);
-    default: session_disconnect(session); return 0; /* LWS_CALLBACK_CLOSED_HTTP */
+    default: /* LWS_CALLBACK_CLOSED_HTTP */
+        session_disconnect(session);
+        exchange_drop(session);
+        return 0;
     }
 }

@@ -19,6 +19,7 @@
 #include "agent/base/log.h"
 #include "agent/base/thread.h"
 #include "agent/config.h"
+#include "agent/resource.h"
 #include "rpc/rpc.h"
 #include "rpc/transport.h"
 
@@ -147,6 +148,18 @@ accept_some(uv_poll_t *poll, int status, int events)
 
 /* ---- opening ---- */
 
+/* Resources are fetched by HTTP where RPC goes by WebSocket: "ws://HOST:PORT/rpc". */
+static void
+tell_resources(const struct listener *listener)
+{
+    const char *rest = strstr(listener->url, "://"), *path = rest ? strrchr(rest, '/') : NULL;
+
+    if (listener->endpoint != ENDPOINT_UNIX && path)
+        resource_listen(listener->transport->rpc->agent,
+                        xprintf("%s%.*s", listener->endpoint == ENDPOINT_TLS ? "https" : "http",
+                                (int)(path - rest), rest));
+}
+
 /* Takes ownership of 'fd' and 'url'. */
 static bool
 add(struct rpc_transport *transport, enum endpoint endpoint, int fd, char *url, struct error **err)
@@ -160,6 +173,7 @@ add(struct rpc_transport *transport, enum endpoint endpoint, int fd, char *url, 
     listener->url = url;
     listener->pause.fire = end_pause;
     listener->poll.data = listener;
+    tell_resources(listener);
     while (*place)
         place = &(*place)->next;
     *place = listener; /* kept even if the next fails: the agent ends then */

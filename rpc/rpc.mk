@@ -8,10 +8,13 @@ libhostler_a_SOURCES += \
   rpc/discover.c \
   rpc/dispatch.c rpc/dispatch.h \
   rpc/envelope.c rpc/envelope.h \
+  rpc/exchange-request.c \
+  rpc/exchange.c rpc/exchange.h \
   rpc/http.c \
   rpc/listener.c rpc/listener.h \
   rpc/metrics.c rpc/metrics.h \
   rpc/origin.c rpc/origin.h \
+  rpc/range.c rpc/range.h \
   rpc/rate.c rpc/rate.h \
   rpc/request.c \
   rpc/rpc-verbs.c \
@@ -27,9 +30,9 @@ libhostler_a_SOURCES += \
   rpc/event-verbs.c \
   rpc/snapshot-stream.c rpc/snapshot-stream.h \
   rpc/subscription.c rpc/subscription.h
-UNIT_TESTS += tests/unit/test-subscription
+UNIT_TESTS += tests/unit/test-range tests/unit/test-subscription
 UNIT_TESTS += tests/unit/test-auth tests/unit/test-origin tests/unit/test-session \
-  tests/unit/test-admission tests/unit/test-audience tests/unit/test-http tests/unit/test-metrics \
+  tests/unit/test-admission tests/unit/test-audience tests/unit/test-exchange tests/unit/test-http tests/unit/test-metrics \
   tests/unit/test-tls tests/unit/test-websocket
 libhostler_a_SOURCES += rpc/value.c rpc/value.h
 UNIT_TESTS += tests/unit/test-answer tests/unit/test-args tests/unit/test-discover \

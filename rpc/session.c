@@ -88,6 +88,7 @@ session_free(struct session *session)
 {
     session->kept = 0;
     session_disconnect(session);
+    exchange_drop(session);
     unwake(session);
     session->transport->session_count--;
     free(session->close_reason);
@@ -324,7 +325,7 @@ flush_woken(uv_prepare_t *flush)
         struct session *session = transport->first_woken;
 
         unwake(session);
-        if (websocket_flush(session))
+        if (session->exchange ? exchange_flush(session) : websocket_flush(session))
             session_wake(session);
     }
     /* Both do nothing when it is so already. */

@@ -32,7 +32,9 @@
 
 enum endpoint { ENDPOINT_UNIX, ENDPOINT_TCP, ENDPOINT_TLS };
 
+struct http_exchange;
 struct listener;
+struct resource;
 struct session;
 
 struct rpc_transport {
@@ -66,7 +68,9 @@ struct session {
     struct rpc_transport *transport;
     struct lws *wsi;
     struct connection *connection;
-    struct text in; /* the pieces so far of a message that did not come whole */
+    struct http_exchange *exchange; /* exchange.c's: a request for a resource, or NULL */
+    uv_poll_t *watcher;             /* exchange.c's: libwebsockets' own of this socket, or NULL */
+    struct text in;                 /* the pieces so far of a message that did not come whole */
     size_t written; /* bytes of connection->out, whole frames, that libwebsockets has */
     size_t kept;    /* bytes at most that libwebsockets keeps for a full socket */
     size_t counted; /* of transport->out_size */
@@ -116,6 +120,8 @@ struct refusal {
     unsigned status;
     const char *words, *header; /* header: NULL or a whole line with its CR LF */
 };
+/* Whether the page that asks, if one does, may. */
+bool admission_origin(struct session *session) _must_check_;
 bool admission_check(struct session *session, struct identity *ret_identity,
                      struct refusal *ret_refusal) _must_check_;
 /* A header as a string; false: there is none, or it does not fit. */
@@ -130,7 +136,22 @@ bool websocket_flush(struct session *session);
 
 /* http.c */
 int http_event(struct session *session, enum lws_callback_reasons reason, char *bytes, size_t size);
+/* A number of bytes in Content-Length; false: there is none, or it is none. */
+bool http_content_length(struct session *session, uint64_t *ret_length) _must_check_;
+const char *http_status_text(unsigned status);
 /* Writes a short reply and says that the socket will be closed: which is the caller's to do. */
 void http_refuse(struct session *session, const struct refusal *refusal);
+
+/* exchange.c: requests for what agent/resource.h is about. */
+/* 'path' is what stands behind the resource's prefix. */
+int exchange_begin(struct session *session, const struct resource *resource, const char *path);
+/* A piece of its body. */
+int exchange_take(struct session *session, const char *bytes, size_t size);
+/* It is answered, and only what still comes of its body is waited for. */
+bool exchange_lingers(const struct session *session);
+/* What it waits for can be done; true: there is more to do at once. */
+bool exchange_flush(struct session *session);
+/* The socket is gone, and with it the exchange; also where there is none. */
+void exchange_drop(struct session *session);
 
 #endif

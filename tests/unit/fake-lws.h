@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "agent/config.h"
+#include "agent/resource.h"
 #include "events/ring.h"
 #include "rpc/rpc.h"
 #include "rpc/transport.h"
@@ -179,6 +180,23 @@ lws_get_urlarg_by_name(struct lws *wsi, const char *name, char *buf, int len)
     return buf + size;
 }
 
+/* One argument at most. */
+int
+lws_hdr_copy_fragment(struct lws *wsi, char *dest, int len, enum lws_token_indexes h, int frag_idx)
+{
+    assert(h == WSI_TOKEN_HTTP_URI_ARGS);
+    if (!wsi->argument || frag_idx > 0 || strlen(wsi->argument) >= (size_t)len)
+        return -1;
+    memcpy(dest, wsi->argument, strlen(wsi->argument) + 1);
+    return (int)strlen(wsi->argument);
+}
+
+void *
+lws_get_opaque_user_data(const struct lws *wsi)
+{
+    return wsi->session;
+}
+
 SSL *
 lws_get_ssl(struct lws *wsi)
 {
@@ -272,6 +290,7 @@ fake_close(void)
     while (fake->transport.spare_count)
         text_done(&fake->transport.spares[--fake->transport.spare_count]);
     free(fake->transport.by_number);
+    resources_free(fake->agent.resources);
     text_done(&fake->received);
     loop_free(fake->agent.loop);
     free(fake);
