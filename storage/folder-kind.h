@@ -25,6 +25,8 @@ struct folder_kind {
                  struct error **err);
     bool (*rename)(struct folder *from_folder, const char *from, struct folder *to_folder,
                    const char *to, struct error **err);
+    bool (*link)(struct folder *from_folder, const char *from, struct folder *to_folder,
+                 const char *to, struct error **err);
     bool (*unlink)(struct folder *folder, const char *name, struct error **err);
     bool (*remove_tree)(struct folder *folder, const char *name, struct error **err);
     bool (*sync)(struct folder *folder, struct error **err);

@@ -187,6 +187,13 @@ posix_rename(struct folder *from_folder, const char *from, struct folder *to_fol
 }
 
 static bool
+posix_link(struct folder *from_folder, const char *from, struct folder *to_folder, const char *to,
+           struct error **err)
+{
+    return durable_link(fd_of(from_folder), from, fd_of(to_folder), to, err);
+}
+
+static bool
 posix_unlink(struct folder *folder, const char *name, struct error **err)
 {
     return durable_unlink(fd_of(folder), name, err);
@@ -324,6 +331,7 @@ static const struct folder_kind posix_kind = {
     .replace = posix_replace,
     .read = posix_read,
     .rename = posix_rename,
+    .link = posix_link,
     .unlink = posix_unlink,
     .remove_tree = posix_remove_tree,
     .sync = posix_sync,

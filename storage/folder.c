@@ -110,6 +110,15 @@ folder_rename(struct folder *from_folder, const char *from, struct folder *to_fo
 }
 
 bool
+folder_link(struct folder *from_folder, const char *from, struct folder *to_folder, const char *to,
+            struct error **err)
+{
+    WORKER_ONLY();
+    assert(from_folder->kind == to_folder->kind);
+    return from_folder->kind->link(from_folder, from, to_folder, to, err);
+}
+
+bool
 folder_unlink(struct folder *folder, const char *name, struct error **err)
 {
     WORKER_ONLY();

@@ -56,6 +56,10 @@ bool folder_read(struct folder *folder, const char *name, size_t limit, struct t
 /* Both are of one repository. */
 bool folder_rename(struct folder *from_folder, const char *from, struct folder *to_folder,
                    const char *to, struct error **err) _must_check_;
+/* A second name for a file, durably; both folders are of one repository.  Errors: AlreadyExists, NotFound,
+   NoSpace, BackendFailed (the file system knows no hard links). */
+bool folder_link(struct folder *from_folder, const char *from, struct folder *to_folder,
+                 const char *to, struct error **err) _must_check_;
 bool folder_unlink(struct folder *folder, const char *name, struct error **err) _must_check_;
 bool folder_remove_tree(struct folder *folder, const char *name, struct error **err) _must_check_;
 bool folder_sync(struct folder *folder, struct error **err) _must_check_;

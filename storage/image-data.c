@@ -132,3 +132,14 @@ image_require_settled(const struct image *image, struct error **err)
                      "the snapshot '%s' of '%s' has not finished: take it again, or remove it",
                      image->id, record->snapshot_of);
 }
+
+bool
+image_require_no_merge(const struct image *image, struct error **err)
+{
+    if (!image->record.merging)
+        return true;
+    error_set(err, ERROR_WRONG_STATE,
+              "a merge of image '%s' was interrupted: run image.merge again first", image->id);
+    error_data_text(err, "state", "merging");
+    return error_data_text(err, "needs", "merged");
+}

@@ -34,5 +34,7 @@ bool image_drop_left_over_data(const struct image *image, struct error **err) _m
 bool image_is_unfinished_snapshot(const struct image *image);
 /* ImageBroken for one, and for a base that is being folded into another image. */
 bool image_require_settled(const struct image *image, struct error **err) _must_check_;
+/* WrongState when a merge of it was interrupted. */
+bool image_require_no_merge(const struct image *image, struct error **err) _must_check_;
 
 #endif

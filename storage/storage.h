@@ -27,10 +27,11 @@ bool storage_configure(struct storage *storage, const struct config *config, str
 bool storage_open(struct storage *storage, struct agent *agent, void (*settled)(void *context),
                   void *settled_context, struct error **err) _must_check_;
 
-extern const struct verb repository_verbs[];   /* repository.* */
-extern const struct verb image_verbs[];        /* create list status update fence remove */
-extern const struct verb image_copy_verbs[];   /* copy import resume */
-extern const struct verb image_export_verbs[]; /* export */
-extern const struct verb image_check_verbs[];  /* verify checksum */
+extern const struct verb repository_verbs[];     /* repository.* */
+extern const struct verb image_verbs[];          /* create list status update fence remove */
+extern const struct verb image_copy_verbs[];     /* copy import resume */
+extern const struct verb image_export_verbs[];   /* export */
+extern const struct verb image_snapshot_verbs[]; /* snapshot */
+extern const struct verb image_check_verbs[];    /* verify checksum */
 
 #endif

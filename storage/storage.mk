@@ -16,9 +16,11 @@ libhostler_a_SOURCES += \
   storage/image-export-verbs.c \
   storage/image-lock.c storage/image-lock.h \
   storage/image-status.c \
+  storage/image-snapshot-verbs.c \
   storage/image-steps.c storage/image-steps.h \
   storage/image-verbs.c \
   storage/image.c storage/image.h \
+  storage/qemu-lock.c storage/qemu-lock.h \
   storage/repository-check.c storage/repository-check.h \
   storage/repository-place.c storage/repository-place.h \
   storage/repository-table.c storage/repository-table.h \
@@ -29,6 +31,6 @@ libhostler_a_SOURCES += \
 
 UNIT_TESTS += tests/unit/test-checksum tests/unit/test-copy tests/unit/test-endpoint tests/unit/test-endpoint-nbd \
   tests/unit/test-folder tests/unit/test-format tests/unit/test-image tests/unit/test-image-data tests/unit/test-image-lock tests/unit/test-image-verbs \
-  tests/unit/test-repository-check tests/unit/test-repository-place tests/unit/test-repository-verbs tests/unit/test-transfer
+  tests/unit/test-qemu-lock tests/unit/test-repository-check tests/unit/test-repository-place tests/unit/test-repository-verbs tests/unit/test-transfer
 EXTRA_DIST += tests/unit/endpoint-fixture.h tests/unit/repository-fixture.h \
   tests/unit/storage-fixture.h

@@ -221,6 +221,19 @@ durable_rename(int from_dirfd, const char *from, int to_dirfd, const char *to, s
 }
 
 bool
+durable_link(int from_dirfd, const char *from, int to_dirfd, const char *to, struct error **err)
+{
+    WORKER_ONLY();
+    if (linkat(from_dirfd, from, to_dirfd, to, 0) == 0)
+        return durable_sync_directory(to_dirfd, err);
+    if (errno == EEXIST)
+        return error_set(err, ERROR_ALREADY_EXISTS, "there is a '%s' already", to);
+    if (errno == ENOENT)
+        return error_set(err, ERROR_NOT_FOUND, "there is no '%s'", from);
+    return fail(err, errno, "give a second name to", from);
+}
+
+bool
 durable_unlink(int dirfd, const char *name, struct error **err)
 {
     WORKER_ONLY();

@@ -27,6 +27,10 @@ bool durable_error_is_certain(const struct error *error);
    Errors: AlreadyExists, NotFound, NoSpace, BackendFailed. */
 bool durable_rename(int from_dirfd, const char *from, int to_dirfd, const char *to,
                     struct error **err) _must_check_;
+/* A second name for a file (a symbolic link is not followed), then fsync of the second's directory.
+   Errors: as durable_rename(). */
+bool durable_link(int from_dirfd, const char *from, int to_dirfd, const char *to,
+                  struct error **err) _must_check_;
 /* unlink (no error when it is not there), then fsync of the directory. */
 bool durable_unlink(int dirfd, const char *name, struct error **err) _must_check_;
 bool durable_sync_directory(int dirfd, struct error **err) _must_check_;

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Disk images with known contents, made and compared by other people's programs."""
 import contextlib
-import os
+import pathlib
 import random
 import subprocess
+
+from rig import reader
 
 
 def random_raw(path, size, *, holes=True, seed=0):
@@ -40,7 +42,8 @@ def same(one, other, one_format="raw", other_format="raw"):
 
 
 def data_path(repository, image):
-    return os.path.join(str(repository), "images", image, "data")
+    folder = pathlib.Path(repository) / "images" / image
+    return str(folder / reader.data_name(reader.read_json(folder / "image.json")))
 
 
 @contextlib.contextmanager

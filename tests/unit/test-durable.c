@@ -265,6 +265,27 @@ a_rename_replaces_nothing(void **state)
 }
 
 static void
+a_second_name_leads_to_the_same_file(void **state)
+{
+    _cleanup_(error_freep) struct error *err = NULL, *taken = NULL, *missing = NULL;
+    _cleanup_close_ int to = -1;
+    struct stat one, other;
+
+    (void)state;
+    make_folder("to");
+    make_file("a", "contents");
+    to = openat(base, "to", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_true(durable_link(base, "a", to, "b", &err));
+    assert_int_equal(fstatat(base, "a", &one, 0), 0);
+    assert_int_equal(fstatat(to, "b", &other, 0), 0);
+    assert_true(one.st_ino == other.st_ino && one.st_nlink == 2);
+    assert_false(durable_link(base, "a", to, "b", &taken));
+    assert_code(taken, ERROR_ALREADY_EXISTS);
+    assert_false(durable_link(base, "x", to, "c", &missing));
+    assert_code(missing, ERROR_NOT_FOUND);
+}
+
+static void
 unlinking_twice_is_no_error(void **state)
 {
     _cleanup_(error_freep) struct error *err = NULL;
@@ -350,6 +371,7 @@ main(void)
         cmocka_unit_test_setup_teardown(what_is_not_there_is_not_found, begin, end),
         cmocka_unit_test_setup_teardown(no_link_pipe_or_folder_is_read, begin, end),
         cmocka_unit_test_setup_teardown(a_rename_moves_between_folders, begin, end),
+        cmocka_unit_test_setup_teardown(a_second_name_leads_to_the_same_file, begin, end),
         cmocka_unit_test_setup_teardown(a_rename_replaces_nothing, begin, end),
         cmocka_unit_test_setup_teardown(unlinking_twice_is_no_error, begin, end),
         cmocka_unit_test_setup_teardown(a_tree_is_removed_with_its_links_but_not_what_they_name,

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <config.h>
+
+#include "storage/qemu-lock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <time.h>
+
+#include "agent/base/cleanup.h"
+#include "agent/base/clock.h"
+#include "agent/base/thread.h"
+
+#define FIRST_BYTE 100 /* RAW_LOCK_PERM_BASE; RAW_LOCK_SHARED_BASE is 200 */
+#define BYTE_COUNT 200 /* up to the end of the second group */
+#define PATIENCE_MS 1000
+#define PAUSE_MS 50
+
+static bool
+look(int fd, const char *name, bool *ret_held, struct error **err)
+{
+    struct flock lock = {
+        .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = FIRST_BYTE, .l_len = BYTE_COUNT
+    };
+
+    if (fcntl(fd, F_OFD_GETLK, &lock) < 0)
+        return error_errno(err, ERROR_REPOSITORY_UNAVAILABLE, errno,
+                           "cannot tell whether a guest uses '%s'", name);
+    *ret_held = lock.l_type != F_UNLCK;
+    return true;
+}
+
+bool
+qemu_lock_require_free(struct folder *folder, const char *name, const atomic_bool *abort,
+                       struct error **err)
+{
+    const struct timespec pause = { .tv_nsec = PAUSE_MS * NS_PER_MS };
+    int64_t since_ns = clock_monotonic_ns();
+    _cleanup_close_ int fd = -1;
+    bool held;
+
+    WORKER_ONLY();
+    if (folder_fd(folder) < 0)
+        return true;
+    /* Not blocking: what lies there may be a pipe. */
+    fd = openat(folder_fd(folder), name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0)
+        return error_errno(err, ERROR_IMAGE_BROKEN, errno, "cannot open '%s'", name);
+    for (;;) {
+        if (!look(fd, name, &held, err))
+            return false;
+        if (!held)
+            return true;
+        if ((abort && atomic_load(abort)) ||
+            clock_monotonic_ns() - since_ns > PATIENCE_MS * NS_PER_MS)
+            return error_set(err, ERROR_IMAGE_IN_USE,
+                             "a guest, or another program of QEMU, has '%s' open: shut it down, or "
+                             "try again later",
+                             name);
+        (void)nanosleep(&pause, NULL);
+    }
+}

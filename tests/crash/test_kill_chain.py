@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SIGKILL at each durable system call of what changes a chain of images, then the truth.
+
+For each verb, call and n: an agent runs under strace, which kills it (or the program of QEMU that it
+runs) at its n-th such call.  Whatever was interrupted, a new agent and an independent reader must say
+the same of each image, the image must show what it showed before, and so must all below it that can
+be used; the same call again must complete it; and what is left about must be found and freed.
+"""
+import shutil
+
+import pytest
+
+from rig import reader
+from rig.chains import MIB, guest_writes, import_image, layers, photograph, shows
+from test_kill_at_each_act import run_until_killed
+
+CALLS = ["fsync", "fdatasync", "renameat", "renameat2", "linkat", "unlinkat", "ftruncate"]
+
+
+@pytest.fixture
+def seed(tmp_path, make_agent):
+    """'web1' in 'fast' over 'middle' over 'bottom', and what it shows; copied for each kill."""
+    agent = make_agent("seed", repositories=["fast"])
+    with agent.connect() as client:
+        import_image(client, "fast", "bottom", tmp_path, "raw", size=2 * MIB)
+        for over, under, byte in (("middle", "bottom", 3), ("web1", "middle", 4)):
+            client.call("image.update", {"repository": "fast", "image": under, "immutable": True})
+            client.call("image.create", {"repository": "fast", "image": over, "size": 2 * MIB, "base": under})
+            guest_writes(agent.folder / "fast", over, byte, byte * 131072)
+    contents = {name: photograph(agent.folder / "fast", name, tmp_path / f"{name}.raw")
+                for name in ("bottom", "middle", "web1")}
+    agent.kill()
+    return agent.folder / "fast", contents
+
+
+def snapshot(client):
+    return client.call("image.snapshot", {"repository": "fast", "image": "web1", "snapshot": "monday"})
+
+
+def snapshot_is_done(client, fast, contents):
+    assert layers(client, "fast", "web1") == ["web1", "monday", "middle", "bottom"]
+    assert shows(fast, "monday", contents["web1"])
+
+
+OPERATIONS = {"snapshot": (snapshot, snapshot_is_done)}
+
+
+def check_states(client, fast, contents):
+    """Everything that must hold after a kill, whatever it interrupted; whether web1 was changed."""
+    listed = client.call("image.list", {"repository": "fast"})["images"]
+    assert [image["image"] for image in listed] == reader.images(fast)
+    for image in listed:
+        truth = reader.state(fast, image["image"])
+        assert (image["state"], image["generation"]) == (truth["state"], truth["generation"]), (image, truth)
+    states = {image["image"]: image for image in listed}
+    assert states["web1"]["state"] in ("optimized", "degraded"), states["web1"]
+    assert shows(fast, "web1", contents["web1"]), "the image shows something else"
+    for name in set(states) & {"middle", "bottom"}:
+        assert states[name]["state"] == "broken" or shows(fast, name, contents[name]), name
+    problems = client.call("repository.check", {"repository": "fast"})["problems"]
+    for leftover in reader.leftovers(fast):
+        assert leftover in str(problems), f"{leftover} is left about unreported: {problems}"
+    return states["web1"]["generation"] > 1
+
+
+def check_end(client, fast):
+    """All that is left about can be freed, and then nothing is wrong."""
+    for problem in client.call("repository.check", {"repository": "fast"})["problems"]:
+        assert problem["kind"] in ("clean", "mend"), problem
+        ended = client.run("repository.fix", {"repository": "fast", "fix": problem["fix"]})
+        assert ended["status"] == "done", (problem, ended)
+    assert reader.leftovers(fast) == []
+    assert client.call("repository.check", {"repository": "fast"})["problems"] == []
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_killed_at_each_durable_act_the_contents_are_whole(seed, make_agent, name):
+    (fast_seed, contents), (operation, is_done), kills = seed, OPERATIONS[name], 0
+    for call in CALLS:
+        for n in range(1, 40):
+            folder = f"{name}-{call}-{n}"
+            fast = fast_seed.parent.parent / folder / "fast"
+            shutil.copytree(fast_seed, fast)
+            agent = make_agent(folder, repositories=["fast"], arguments=["--workers", "1"], start=False,
+                               config="[limits]\ncopies = 1\n",
+                               wrapper=["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}",
+                                        "-e", f"inject={call}:signal=SIGKILL:when={n}"])
+            finished = run_until_killed(agent, lambda client, _: operation(client), None)
+            kills += not finished
+            agent.wrapper = []
+            agent.start()
+            with agent.connect() as client:
+                changed = check_states(client, fast, contents)
+                if not changed:
+                    ended = operation(client)
+                    assert ended.get("status", "done") == "done", ended
+                    assert shows(fast, "web1", contents["web1"])
+                is_done(client, fast, contents)
+                check_end(client, fast)
+                assert shows(fast, "web1", contents["web1"])
+            agent.remove()
+            if finished:
+                break
+    print(f"{name}: {kills} kills")
+    assert kills >= 10, f"only {kills} kills: the injection does not work here"
