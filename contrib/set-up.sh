@@ -10,7 +10,7 @@ build_packages="build-essential autoconf automake pkg-config
  qemu-utils e2fsprogs procps"
 # What only the tests, the lint and the benchmarks use.
 test_packages="python3 python3-pytest python3-pytest-xdist python3-websockets python3-jsonschema
- strace curl openssl xfsprogs util-linux bash-completion man-db git
+ strace curl openssl libnbd-bin xfsprogs util-linux bash-completion man-db git
  clang libclang-rt-14-dev clang-format shellcheck codespell valgrind"
 
 say() {

@@ -37,7 +37,8 @@ struct folder_kind {
     bool (*lock_look)(struct folder_lock *lock, bool *ret_held);
     size_t (*lock_read)(struct folder_lock *lock, char *ret_bytes, size_t size);
     bool (*lock_write)(struct folder_lock *lock, const char *bytes, size_t size);
-    void (*lock_close)(struct folder_lock *lock); /* frees it */
+    int (*lock_fd)(const struct folder_lock *lock); /* NULL: of none */
+    void (*lock_close)(struct folder_lock *lock);   /* frees it */
     int (*fd)(const struct folder *folder);
     char *(*program_name)(const struct folder *folder, const char *name, int *ret_dirfd);
 };

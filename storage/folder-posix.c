@@ -341,6 +341,7 @@ static const struct folder_kind posix_kind = {
     .lock_look = posix_lock_look,
     .lock_read = posix_lock_read,
     .lock_write = posix_lock_write,
+    .lock_fd = lock_fd,
     .lock_close = posix_lock_close,
     .fd = fd_of,
     .program_name = posix_program_name,

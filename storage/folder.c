@@ -179,6 +179,12 @@ folder_lock_write(struct folder_lock *lock, const char *bytes, size_t size)
     return lock->kind->lock_write(lock, bytes, size);
 }
 
+int
+folder_lock_fd(const struct folder_lock *lock)
+{
+    return lock->kind->lock_fd ? lock->kind->lock_fd(lock) : -1;
+}
+
 void
 folder_lock_close(struct folder_lock *lock)
 {

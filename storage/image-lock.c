@@ -13,7 +13,8 @@
 #define HOLDER_SIZE_MAX 512
 
 struct image_lock {
-    struct folder_lock *file; /* owned */
+    struct folder_lock *file; /* owned, or NULL: it is on 'fd' */
+    int fd;                   /* owned, or -1 */
 };
 
 /* What the file says of its holder, or NULL. */
@@ -75,6 +76,7 @@ image_lock_acquire(struct folder *folder, enum image_lock_mode mode, const char 
         (void)!folder_lock_write(file, holder, strnlen(holder, HOLDER_SIZE_MAX));
     *ret_lock = xalloc(sizeof(**ret_lock));
     (*ret_lock)->file = TAKE(file);
+    (*ret_lock)->fd = -1;
     return true;
 }
 
@@ -84,7 +86,23 @@ image_lock_release(struct image_lock *lock)
     if (!lock)
         return;
     folder_lock_close(lock->file);
+    cleanup_close_fd(&lock->fd);
     free(lock);
+}
+
+int
+image_lock_descriptor(const struct image_lock *lock)
+{
+    return lock->file ? folder_lock_fd(lock->file) : lock->fd;
+}
+
+struct image_lock *
+image_lock_of(int fd)
+{
+    struct image_lock *lock = xalloc(sizeof(*lock));
+
+    lock->fd = fd;
+    return lock;
 }
 
 bool

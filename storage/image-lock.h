@@ -29,6 +29,12 @@ bool image_lock_acquire(struct folder *folder, enum image_lock_mode mode, const 
 void image_lock_release(struct image_lock *lock);
 DEFINE_CLEANUP(struct image_lock, image_lock_release)
 
+/* The descriptor that it is on: a program that inherits it holds the lock too.  Borrowed; -1: it is on
+   none. */
+int image_lock_descriptor(const struct image_lock *lock);
+/* The lock on a descriptor that was taken over from such a program; ownership of 'fd' is taken. */
+struct image_lock *image_lock_of(int fd);
+
 /* Whether somebody (also this process) holds it exclusively; asks only, takes nothing.
    '*ret_holder' (may be NULL) gets what the file says of them, or NULL. */
 bool image_lock_is_held(struct folder *folder, bool *ret_held, char **ret_holder,

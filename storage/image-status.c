@@ -12,6 +12,7 @@
 #include "agent/base/thread.h"
 #include "storage/checksum.h"
 #include "storage/image-data.h"
+#include "storage/image-serve-record.h"
 
 struct finding {
     const char *state; /* static text */
@@ -104,6 +105,8 @@ look_at_image(const struct image *image, struct finding *finding)
         look_at_rest(image, finding);
     if (!record->complete)
         look_at_copy(image, finding);
+    if (!finding->reason)
+        finding->reason = serve_reason(image->repository->uuid, image->id);
 }
 
 static void

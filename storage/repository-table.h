@@ -25,8 +25,10 @@ struct storage {
     struct timer tools;            /* whether qemu's programs are there */
     struct lane tools_lane;
     struct lane remember_lane; /* one at a time, so that what is written last was true last */
-    struct timer resume;       /* armed when a repository was entered after the start */
-    unsigned settling;         /* connections of the start that are still under way */
+    struct serving *servings;  /* storage/image-serve-table.h */
+    struct lane serve_lane;
+    struct timer resume; /* armed when a repository was entered after the start */
+    unsigned settling;   /* connections of the start that are still under way */
     struct timer settle_limit;
     void (*settled)(void *context);
     void *settled_context;

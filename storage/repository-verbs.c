@@ -7,6 +7,7 @@
 #include "agent/base/durable.h"
 #include "agent/config.h"
 #include "agent/task.h"
+#include "storage/image-serve-table.h"
 #include "storage/image-steps.h"
 #include "storage/repository-check.h"
 #include "storage/repository-verbs.h"
@@ -203,6 +204,14 @@ disconnect_leave(struct call *call)
                   "tasks use repository '%s': wait for them, or abort them", args->repository);
         error_data_text(&error, "state", "in use");
         error_data_text(&error, "needs", "no running task");
+        return call_fail(call, TAKE(error));
+    }
+    if (serving_uses(storage, repository->uuid)) {
+        error_set(&error, ERROR_WRONG_STATE,
+                  "images of repository '%s' are served: end that first (image.unserve)",
+                  args->repository);
+        error_data_text(&error, "state", "served");
+        error_data_text(&error, "needs", "no served image");
         return call_fail(call, TAKE(error));
     }
     repository_publish(repository, "repository.disconnected");

@@ -22,6 +22,7 @@
 #include "agent/config.h"
 #include "agent/task.h"
 #include "storage/endpoint.h"
+#include "storage/image-serve-table.h"
 #include "storage/image.h"
 #include "storage/repository-verbs.h"
 
@@ -489,6 +490,7 @@ storage_open(struct storage *storage, struct agent *agent, void (*settled)(void 
     snapshot_register(agent, &storage->repository_provider);
     snapshot_register(agent, &storage->image_provider);
     storage->tools_lane = (struct lane){ .name = "qemu", .limit = 1 };
+    serving_open(storage);
     health_open(storage);
     storage->settle_limit.fire = settle_late;
     timer_arm(agent->loop, &storage->settle_limit, SETTLE_LIMIT_MS);

@@ -33,5 +33,6 @@ extern const struct verb image_copy_verbs[];     /* copy import resume */
 extern const struct verb image_export_verbs[];   /* export */
 extern const struct verb image_snapshot_verbs[]; /* snapshot */
 extern const struct verb image_check_verbs[];    /* verify checksum */
+extern const struct verb image_serve_verbs[];    /* serve unserve */
 
 #endif

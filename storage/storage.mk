@@ -15,6 +15,10 @@ libhostler_a_SOURCES += \
   storage/image-data.c storage/image-data.h \
   storage/image-export-verbs.c \
   storage/image-lock.c storage/image-lock.h \
+  storage/image-serve-record.c storage/image-serve-record.h \
+  storage/image-serve-table.c storage/image-serve-table.h \
+  storage/image-serve-verbs.c \
+  storage/image-serve.c storage/image-serve.h \
   storage/image-status.c \
   storage/image-snapshot-verbs.c \
   storage/image-steps.c storage/image-steps.h \
@@ -31,6 +35,7 @@ libhostler_a_SOURCES += \
 
 UNIT_TESTS += tests/unit/test-checksum tests/unit/test-copy tests/unit/test-endpoint tests/unit/test-endpoint-nbd \
   tests/unit/test-folder tests/unit/test-format tests/unit/test-image tests/unit/test-image-data tests/unit/test-image-lock tests/unit/test-image-verbs \
-  tests/unit/test-qemu-lock tests/unit/test-repository-check tests/unit/test-repository-place tests/unit/test-repository-verbs tests/unit/test-transfer
+  tests/unit/test-qemu-lock tests/unit/test-repository-check tests/unit/test-repository-place tests/unit/test-repository-verbs tests/unit/test-transfer \
+  tests/unit/test-image-serve tests/unit/test-image-serve-record tests/unit/test-image-serve-verbs
 EXTRA_DIST += tests/unit/endpoint-fixture.h tests/unit/repository-fixture.h \
   tests/unit/storage-fixture.h

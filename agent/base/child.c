@@ -57,6 +57,7 @@ struct start {
     int dirfd;
     int input, output, errors; /* become 0, 1, 2 */
     int listener;              /* becomes 3; -1: there is none */
+    int held;                  /* becomes 4; -1: there is none; else there is a listener */
     char *listen_pid; /* where the environment has the child's own number; with 'listener' */
     int failure;      /* gets errno when exec() was not reached */
 };
@@ -116,7 +117,7 @@ set_limit(__rlimit_resource_t resource, uint64_t value)
 static void
 close_the_rest(const struct start *start)
 {
-    int first = start->listener >= 0 ? LISTENER_FD + 1 : LISTENER_FD;
+    int first = LISTENER_FD + (start->listener >= 0) + (start->held >= 0);
 
     if (syscall(SYS_close_range, (unsigned)first, ~0U, CLOSE_RANGE_CLOEXEC) == 0)
         return;
@@ -172,6 +173,8 @@ become_program(const struct start *start)
             return;
         write_number(start->listen_pid, getpid());
     }
+    if (start->held >= 0 && dup2(start->held, CHILD_HELD_FD) < 0)
+        return;
     close_the_rest(start);
     (void)execve(start->program, start->argv, start->environment);
 }
@@ -199,16 +202,16 @@ fork_program(const struct start *start)
     return pid;
 }
 
-/* Above 3, so that none is overwritten while 0 to 3 are set up, even where the agent was started
+/* Above 4, so that none is overwritten while 0 to 4 are set up, even where the agent was started
    without them. */
 static int
 move_above_standard(int fd)
 {
     int moved;
 
-    if (fd < 0 || fd > LISTENER_FD)
+    if (fd < 0 || fd > CHILD_HELD_FD)
         return fd;
-    moved = fcntl(fd, F_DUPFD_CLOEXEC, LISTENER_FD + 1);
+    moved = fcntl(fd, F_DUPFD_CLOEXEC, CHILD_HELD_FD + 1);
     (void)close(fd);
     return moved;
 }
@@ -276,16 +279,22 @@ has_started(int failure)
     return got == 0;
 }
 
-/* 'listener' is -1, or a listening socket for it. */
+/* Another descriptor of the same, or -1 of -1. */
+static int
+copy_above_standard(int fd)
+{
+    return fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, CHILD_HELD_FD + 1);
+}
+
+/* 'listener' is -1, or a listening socket for it; 'held' is -1, or with a listener what it is to hold. */
 static bool
-child_start(struct child *child, const char *const argv[], int dirfd, int listener,
+child_start(struct child *child, const char *const argv[], int dirfd, int listener, int held,
             struct error **err)
 {
     static char locale[] = "LC_ALL=C", home[] = "HOME=/", listen_fds[] = "LISTEN_FDS=1";
     char listen_pid[32] = "LISTEN_PID=";
-    /* Always above 3, and only its number in the child is 3. */
-    _cleanup_close_ int socket =
-        listener < 0 ? -1 : fcntl(listener, F_DUPFD_CLOEXEC, LISTENER_FD + 1);
+    _cleanup_close_ int socket = copy_above_standard(listener);
+    _cleanup_close_ int kept = copy_above_standard(held);
     _cleanup_(close_both) int output[2] = { -1, -1 };
     _cleanup_(close_both) int errors[2] = { -1, -1 };
     _cleanup_(close_both) int failure[2] = { -1, -1 };
@@ -303,7 +312,8 @@ child_start(struct child *child, const char *const argv[], int dirfd, int listen
         fcntl(output[0], F_SETFL, O_NONBLOCK) < 0 || fcntl(errors[0], F_SETFL, O_NONBLOCK) < 0)
         return cannot_run(child->name, errno, err);
     /* Nobody reads what a server prints until it has ended: a full pipe must not stop it. */
-    if (listener >= 0 && (socket < 0 || fcntl(errors[1], F_SETFL, O_NONBLOCK) < 0))
+    if ((held >= 0 && kept < 0) ||
+        (listener >= 0 && (socket < 0 || fcntl(errors[1], F_SETFL, O_NONBLOCK) < 0)))
         return cannot_run(child->name, errno, err);
     start = (struct start){ .program = program,
                             .argv = (char *const *)(uintptr_t)argv, /* execve() changes nothing */
@@ -315,6 +325,7 @@ child_start(struct child *child, const char *const argv[], int dirfd, int listen
                             .output = listener < 0 ? output[1] : input,
                             .errors = errors[1],
                             .listener = socket,
+                            .held = kept,
                             .listen_pid = listen_pid + strlen(listen_pid),
                             .failure = failure[1] };
     pid = fork_program(&start);
@@ -447,9 +458,9 @@ child_done(struct child *child)
     text_done(&child->error_text);
 }
 
-bool
-child_run(const char *const argv[], int dirfd, const struct child_limits *limits,
-          struct text *ret_output, struct error **err)
+static bool
+run(const char *const argv[], int dirfd, int listener, int held, const struct child_limits *limits,
+    struct text *ret_output, struct error **err)
 {
     _cleanup_(child_done) struct child child = {
         .name = argv[0], .limits = limits, .pidfd = -1, .output = -1, .errors = -1
@@ -460,7 +471,7 @@ child_run(const char *const argv[], int dirfd, const struct child_limits *limits
     WORKER_ONLY();
     if (limits->timeout_ms)
         child.deadline_ns = clock_monotonic_ns() + limits->timeout_ms * NS_PER_MS;
-    if (!child_start(&child, argv, dirfd, -1, err))
+    if (!child_start(&child, argv, dirfd, listener, held, err))
         return false;
     ended = child_watch(&child, err);
     (void)kill(-child.pid, SIGKILL);
@@ -471,6 +482,22 @@ child_run(const char *const argv[], int dirfd, const struct child_limits *limits
     *ret_output = child.output_text;
     child.output_text = TEXT_INIT;
     return true;
+}
+
+bool
+child_run(const char *const argv[], int dirfd, const struct child_limits *limits,
+          struct text *ret_output, struct error **err)
+{
+    return run(argv, dirfd, -1, -1, limits, ret_output, err);
+}
+
+bool
+child_leave_daemon(const char *const argv[], int listener, int held,
+                   const struct child_limits *limits, struct error **err)
+{
+    _cleanup_text_ struct text nothing = TEXT_INIT;
+
+    return run(argv, -1, listener, held, limits, &nothing, err);
 }
 
 /* ---- servers ---- */
@@ -489,7 +516,7 @@ child_serve(const char *const argv[], int listener, struct child_server **ret_se
     WORKER_ONLY();
     server->child =
         (struct child){ .name = argv[0], .limits = &none, .pidfd = -1, .output = -1, .errors = -1 };
-    if (!child_start(&server->child, argv, -1, listener, err)) {
+    if (!child_start(&server->child, argv, -1, listener, -1, err)) {
         free(server);
         return false;
     }

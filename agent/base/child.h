@@ -46,6 +46,15 @@ bool child_exists(const char *program);
 struct child_server;
 bool child_serve(const char *const argv[], int listener, struct child_server **ret_server,
                  struct error **err) _must_check_;
+/*
+ * Runs a program that leaves a daemon behind and ends with status 0 when that serves; a daemon leads a
+ * session of its own and does not die with the agent.  'listener' is its descriptor 3 as above.  'held'
+ * stays open in it as descriptor 4 without its knowing, and with it whatever lock is on it.
+ * Errors as child_run(): then it may have got as far as to leave a daemon, which is the caller's to find.
+ */
+#define CHILD_HELD_FD 4
+bool child_leave_daemon(const char *const argv[], int listener, int held,
+                        const struct child_limits *limits, struct error **err) _must_check_;
 /* Whether of all files and block devices it has open only the one that 'fd' is, as far as can be told by
    /proc.  Ours to ask once it has opened what it was told to. */
 bool child_server_holds_only(const struct child_server *server, int fd);

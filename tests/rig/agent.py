@@ -161,6 +161,20 @@ class Agent:
         shutil.rmtree(self.folder, ignore_errors=True)
         self.close()
 
+    def servers(self):
+        """Each qemu-nbd that serves an image for it: they outlive it."""
+        found = []
+        for entry in pathlib.Path("/proc").iterdir():
+            try:
+                line = (entry / "cmdline").read_bytes() if entry.name.isdigit() else b""
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if line.startswith(b"qemu-nbd\0--fork") and bytes(self.run_dir / "serve") in line:
+                found.append(int(entry.name))
+        return sorted(found)
+
     def close(self):
         self.kill()
+        for pid in self.servers():
+            os.kill(pid, signal.SIGKILL)
         shutil.rmtree(self.run_dir, ignore_errors=True)

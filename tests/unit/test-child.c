@@ -432,6 +432,41 @@ a_server_that_is_not_there_is_unavailable(void **state)
     assert_null(server);
 }
 
+static void
+a_daemon_holds_what_it_was_given_and_outlives_its_start(void **state)
+{
+    /* It waits until it is told, by which time what has started it is gone. */
+    static const char script[] = "export folder=$1; setsid --fork sh -c '"
+                                 "readlink /proc/$$/fd/3 | grep -q ^socket: && mkdir $folder/begun;"
+                                 "until test -e $folder/go; do sleep 0.01; done; printf d >&4' &"
+                                 "until test -e $folder/begun; do sleep 0.01; done";
+    char folder[] = "/tmp/hostler-child-XXXXXX";
+    const char *const argv[] = { "sh", "-c", script, "sh", folder, NULL };
+    const struct child_limits limits = { .timeout_ms = 60000 };
+    _cleanup_free_ char *begun = NULL, *go = NULL;
+    _cleanup_close_ int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    _cleanup_(error_freep) struct error *err = NULL;
+    int ends[2];
+    char byte;
+
+    (void)state;
+    assert_non_null(mkdtemp(folder));
+    begun = xprintf("%s/begun", folder);
+    go = xprintf("%s/go", folder);
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    if (!child_leave_daemon(argv, listener, ends[1], &limits, &err))
+        fail_msg("%s", err->message);
+    (void)close(ends[1]); /* the daemon alone keeps it open now */
+    assert_int_equal(mkdir(go, 0700), 0);
+    assert_int_equal(read(ends[0], &byte, 1), 1);
+    assert_int_equal(byte, 'd');
+    assert_int_equal(read(ends[0], &byte, 1), 0);
+    (void)close(ends[0]);
+    assert_int_equal(rmdir(begun), 0);
+    assert_int_equal(rmdir(go), 0);
+    assert_int_equal(rmdir(folder), 0);
+}
+
 int
 main(void)
 {
@@ -460,6 +495,7 @@ main(void)
         cmocka_unit_test(a_server_that_does_not_end_is_killed),
         cmocka_unit_test(a_server_that_prints_much_is_not_held_up),
         cmocka_unit_test(a_server_that_is_not_there_is_unavailable),
+        cmocka_unit_test(a_daemon_holds_what_it_was_given_and_outlives_its_start),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
