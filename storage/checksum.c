@@ -8,9 +8,11 @@
 #include <string.h>
 
 #include "agent/base/thread.h"
+#include "storage/reader.h"
 
-#define LEAF_SIZE (1024 * 1024)
 #define DIGEST_SIZE 32
+
+static const char zeros[READER_LEAF_SIZE];
 
 static void
 free_context(EVP_MD_CTX **context)
@@ -25,43 +27,16 @@ digest(const void *bytes, size_t size, unsigned char ret_digest[DIGEST_SIZE], st
            error_set(err, ERROR_INTERNAL, "SHA-256 is not available");
 }
 
-/* Whether all of the leaf is known to be zero without reading it. */
 static bool
-leaf_is_hole(struct endpoint *source, uint64_t offset, uint64_t end, bool *ret_hole,
-             struct error **err)
+add_leaf(EVP_MD_CTX *root, const struct leaf *leaf, const unsigned char zero_leaf[DIGEST_SIZE],
+         struct error **err)
 {
-    *ret_hole = true;
-    while (offset < end) {
-        bool zero;
+    unsigned char leaf_digest[DIGEST_SIZE];
 
-        if (!endpoint_extent(source, offset, end, &zero, &offset, err))
-            return false;
-        if (!zero) {
-            *ret_hole = false;
-            return true;
-        }
-    }
-    return true;
-}
-
-static bool
-add_leaf(EVP_MD_CTX *root, struct endpoint *source, uint64_t offset, size_t size, char *buffer,
-         const unsigned char zero_leaf[DIGEST_SIZE], struct error **err)
-{
-    unsigned char leaf[DIGEST_SIZE];
-    bool hole;
-
-    if (!leaf_is_hole(source, offset, offset + size, &hole, err))
-        return false;
-    if (hole && size == LEAF_SIZE)
+    if (!leaf->bytes && leaf->size == READER_LEAF_SIZE)
         return EVP_DigestUpdate(root, zero_leaf, DIGEST_SIZE) == 1;
-    if (hole)
-        memset(buffer, 0, size);
-    else if (!endpoint_read(source, offset, buffer, size, err)) {
-        error_data_number(err, "offset", (int64_t)offset);
-        return false;
-    }
-    return digest(buffer, size, leaf, err) && EVP_DigestUpdate(root, leaf, DIGEST_SIZE) == 1;
+    return digest(leaf->bytes ? leaf->bytes : zeros, leaf->size, leaf_digest, err) &&
+           EVP_DigestUpdate(root, leaf_digest, DIGEST_SIZE) == 1;
 }
 
 static void
@@ -77,26 +52,29 @@ checksum_run(struct endpoint *source,
              bool (*aborted)(void *context), void *context, char ret_checksum[CHECKSUM_TEXT_SIZE],
              struct error **err)
 {
-    _cleanup_free_ char *buffer = xalloc(LEAF_SIZE);
     _cleanup_(free_context) EVP_MD_CTX *root = EVP_MD_CTX_new();
+    _cleanup_(reader_freep) struct reader *reader = NULL;
     unsigned char zero_leaf[DIGEST_SIZE], result[DIGEST_SIZE], size_bytes[8];
     uint64_t total = endpoint_size(source);
+    struct leaf leaf;
 
     WORKER_ONLY();
     if (!root || EVP_DigestInit_ex(root, EVP_sha256(), NULL) != 1)
         return error_set(err, ERROR_INTERNAL, "SHA-256 is not available");
-    if (!digest(buffer, LEAF_SIZE, zero_leaf, err))
+    if (!digest(zeros, READER_LEAF_SIZE, zero_leaf, err) || !reader_new(source, &reader, err))
         return false;
-    for (uint64_t offset = 0; offset < total; offset += LEAF_SIZE) {
-        size_t size = total - offset < LEAF_SIZE ? (size_t)(total - offset) : LEAF_SIZE;
-
+    for (;;) {
+        if (!reader_next(reader, &leaf, err))
+            return false;
+        if (leaf.size == 0)
+            break;
         if (aborted && aborted(context))
             return error_set(err, ERROR_TASK_ABORTED, "aborted at byte %llu",
-                             (unsigned long long)offset);
-        if (!add_leaf(root, source, offset, size, buffer, zero_leaf, err))
+                             (unsigned long long)leaf.offset);
+        if (!add_leaf(root, &leaf, zero_leaf, err))
             return *err ? false : error_set(err, ERROR_INTERNAL, "SHA-256 failed");
         if (progress)
-            progress(context, offset + size, total);
+            progress(context, leaf.offset + leaf.size, total);
     }
     for (int i = 0; i < 8; i++)
         size_bytes[i] = (unsigned char)(total >> (56 - 8 * i));

@@ -1,69 +1,116 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One loop: look at the extent, read a chunk, write what is not zero, and now and then make it
- * durable and say so.  The order within a checkpoint is the whole of the crash argument: data,
- * flush, record (doc/formats.md).
+ * A ring of chunks, each of which is read, looked through, and written where it is not zero; and now
+ * and then what is written is made durable and recorded.
+ *
+ *      watermark            next                        total
+ *   ------|-[writing][ done ][reading][writing]|-----------|
+ *
+ * Chunks end in any order.  All before the watermark is written: that is what a flush which begins
+ * now makes durable, and what is recorded when it has ended.  This order is the whole of the crash
+ * argument: data, flush, record (doc/formats.md).
  */
 #include <config.h>
 
 #include "storage/copy.h"
 
 #include <string.h>
-#include <time.h>
 
 #include "agent/base/clock.h"
 #include "agent/base/thread.h"
+#include "storage/copy-record.h"
+#include "storage/reader.h"
 
 #define CHECKPOINT_NS (2 * NS_PER_S)
-#define NAP_NS (20 * NS_PER_MS) /* at most, while throttled: aborts are seen soon */
+#define RECORD_NAP_MS 1 /* while a record is written, whose end wakes nobody */
+#define NAP_MS 20       /* at most, with nothing to do: aborts and new rates are seen soon */
 #define ALIGNMENT 4096
+#define CHUNK_BLOCKS (COPY_CHUNK_SIZE / COPY_BLOCK_SIZE)
+
+enum chunk_state { CHUNK_FREE, CHUNK_READING, CHUNK_WRITING };
+
+struct chunk {
+    enum chunk_state state;
+    uint64_t offset;
+    size_t size;
+    char *bytes, *other; /* COPY_CHUNK_SIZE each; 'other': what the target shows, or NULL */
+    struct endpoint_request read, read_other;
+    struct endpoint_request writes[CHUNK_BLOCKS];
+    size_t write_count;
+};
 
 struct run {
     const struct copy *copy;
-    char *buffer, *other; /* COPY_CHUNK_SIZE each; 'other' holds what the target shows */
-    uint64_t total, offset;
-    uint64_t recorded;   /* of the last checkpoint */
-    int64_t recorded_ns; /* monotonic */
+    struct chunk chunks[COPY_CHUNKS];
+    size_t turn;          /* of the chunk that is used next */
+    uint64_t total, next; /* bytes; 'next': where the next chunk begins */
+    struct recorder *recorder;
+    struct endpoint_request flush;
+    bool flushing, recording;
+    uint64_t flushed;    /* the watermark when the last flush began */
+    uint64_t recorded;   /* of the last checkpoint that ended: what a kill now leaves */
+    int64_t recorded_ns; /* when; monotonic */
     double tokens;       /* bytes that may be copied at once under the present rate */
-    bool may_clone;      /* no reflink was refused so far */
     int64_t filled_ns;
+    bool may_clone; /* no reflink was refused so far */
 };
+
+/* ---- beginning and end ---- */
+
+static void
+chunk_done(struct chunk *chunk)
+{
+    error_free(chunk->read.error);
+    error_free(chunk->read_other.error);
+    for (size_t i = 0; i < chunk->write_count; i++)
+        error_free(chunk->writes[i].error);
+    free(chunk->bytes);
+    free(chunk->other);
+}
 
 static void
 run_done(struct run *run)
 {
-    free(run->buffer);
-    free(run->other);
+    recorder_free(run->recorder);
+    for (size_t i = 0; i < COPY_CHUNKS; i++)
+        chunk_done(&run->chunks[i]);
+    error_free(run->flush.error);
+}
+
+/* Page-aligned, for what goes past the page cache. */
+static bool
+get_buffer(char **ret_buffer, struct error **err)
+{
+    void *buffer = NULL;
+
+    if (posix_memalign(&buffer, ALIGNMENT, COPY_CHUNK_SIZE) != 0)
+        return error_set(err, ERROR_BACKEND_FAILED, "no memory for the copy's buffers");
+    *ret_buffer = buffer;
+    return true;
 }
 
 static bool
 run_begin(const struct copy *copy, struct run *ret_run, struct error **err)
 {
-    void *buffer = NULL, *other = NULL;
+    int64_t now = clock_monotonic_ns();
 
-    /* Page-aligned, so that the kernel may move whole pages. */
-    if (posix_memalign(&buffer, ALIGNMENT, COPY_CHUNK_SIZE) != 0 ||
-        posix_memalign(&other, ALIGNMENT, COPY_CHUNK_SIZE) != 0) {
-        free(buffer);
-        return error_set(err, ERROR_BACKEND_FAILED, "no memory for the copy's buffers");
-    }
     *ret_run = (struct run){ .copy = copy,
-                             .buffer = buffer,
-                             .other = other,
                              .total = endpoint_size(copy->source),
-                             .offset = copy->from,
+                             .next = copy->from,
+                             .flushed = copy->from,
                              .recorded = copy->from,
-                             .recorded_ns = clock_monotonic_ns(),
-                             .filled_ns = clock_monotonic_ns(),
+                             .recorded_ns = now,
+                             .filled_ns = now,
                              .may_clone = !copy->only_difference };
-    return true;
+    return recorder_new(copy->checkpoint, copy->context, &ret_run->recorder, err);
 }
 
-/* memcmp() with itself one byte on: as fast as memcmp(), which is vector code. */
-static bool
-is_zero(const char *bytes, size_t size)
+/* Requests that are under way use the chunks' memory. */
+static void
+run_cancel(struct run *run)
 {
-    return bytes[0] == 0 && (size == 1 || memcmp(bytes, bytes + 1, size - 1) == 0);
+    endpoint_cancel(run->copy->source);
+    endpoint_cancel(run->copy->target);
 }
 
 static bool
@@ -73,58 +120,38 @@ check_abort(const struct run *run, struct error **err)
 
     return !copy->aborted || !copy->aborted(copy->context) ||
            error_set(err, ERROR_TASK_ABORTED, "the copy was aborted at byte %llu",
-                     (unsigned long long)run->offset);
+                     (unsigned long long)run->next);
 }
 
-static bool
-checkpoint(struct run *run, struct error **err)
+static uint64_t
+current_rate(const struct run *run)
 {
     const struct copy *copy = run->copy;
 
-    if (!endpoint_flush(copy->target, err) || !copy->checkpoint(copy->context, run->offset, err))
-        return false;
-    run->recorded = run->offset;
-    run->recorded_ns = clock_monotonic_ns();
-    return true;
+    return copy->rate ? copy->rate(copy->context) : 0;
 }
 
-/* Whoever waits long records it too: that is how others tell a slow copy from one that hangs. */
 static bool
-keep_alive(struct run *run, struct error **err)
+is_busy(const struct run *run)
 {
-    return !run->copy->checkpoint || clock_monotonic_ns() - run->recorded_ns < CHECKPOINT_NS ||
-           checkpoint(run, err);
+    for (size_t i = 0; i < COPY_CHUNKS; i++)
+        if (run->chunks[i].state != CHUNK_FREE)
+            return true;
+    return false;
 }
 
-/* Waits until 'size' bytes may be copied.  Zeros that are not moved cost nothing. */
-static bool
-throttle(struct run *run, size_t size, struct error **err)
+static uint64_t
+watermark(const struct run *run)
 {
-    const struct copy *copy = run->copy;
+    uint64_t lowest = run->next;
 
-    for (;;) {
-        uint64_t rate = copy->rate ? copy->rate(copy->context) : 0;
-        int64_t now = clock_monotonic_ns(), need;
-
-        if (!check_abort(run, err))
-            return false;
-        if (rate == 0)
-            return true;
-        run->tokens += (double)(now - run->filled_ns) / NS_PER_S * (double)rate;
-        run->filled_ns = now;
-        /* Saved up for at most a tenth of a second, and at least for one block. */
-        if (run->tokens > (double)rate / 10 + (double)size)
-            run->tokens = (double)rate / 10 + (double)size;
-        if (run->tokens >= (double)size) {
-            run->tokens -= (double)size;
-            return true;
-        }
-        need = (int64_t)(((double)size - run->tokens) / (double)rate * NS_PER_S);
-        (void)nanosleep(&(struct timespec){ 0, need < NAP_NS ? need : NAP_NS }, NULL);
-        if (!keep_alive(run, err))
-            return false;
-    }
+    for (size_t i = 0; i < COPY_CHUNKS; i++)
+        if (run->chunks[i].state != CHUNK_FREE && run->chunks[i].offset < lowest)
+            lowest = run->chunks[i].offset;
+    return lowest;
 }
+
+/* ---- what is done with a chunk ---- */
 
 /* Makes the range read as zeros where it does not already. */
 static bool
@@ -147,23 +174,33 @@ enum content { CONTENT_THERE, CONTENT_ZEROS, CONTENT_DATA };
 
 /* What is to be done with one block of the chunk. */
 static enum content
-judge(const struct run *run, size_t begin, size_t size)
+judge(const struct run *run, const struct chunk *chunk, size_t begin, size_t size)
 {
-    const char *bytes = run->buffer + begin;
+    const char *bytes = chunk->bytes + begin;
 
     /* The target shows its base: what is equal stays the base's. */
-    if (run->copy->only_difference && memcmp(bytes, run->other + begin, size) == 0)
+    if (run->copy->only_difference && memcmp(bytes, chunk->other + begin, size) == 0)
         return CONTENT_THERE;
-    return is_zero(bytes, size) ? CONTENT_ZEROS : CONTENT_DATA;
+    return reader_is_zero(bytes, size) ? CONTENT_ZEROS : CONTENT_DATA;
 }
 
 static bool
-put(const struct run *run, enum content content, size_t begin, size_t size, struct error **err)
+put(const struct run *run, struct chunk *chunk, enum content content, size_t begin, size_t size,
+    struct error **err)
 {
+    struct endpoint_request *write;
+
+    if (content == CONTENT_THERE)
+        return true;
     if (content == CONTENT_ZEROS)
-        return put_zeros(run, run->offset + begin, size, err);
-    return content == CONTENT_THERE ||
-           endpoint_write(run->copy->target, run->offset + begin, run->buffer + begin, size, err);
+        return put_zeros(run, chunk->offset + begin, size, err);
+    write = &chunk->writes[chunk->write_count++];
+    *write = (struct endpoint_request){ .act = ENDPOINT_DO_WRITE,
+                                        .offset = chunk->offset + begin,
+                                        .bytes = chunk->bytes + begin,
+                                        .size = size };
+    endpoint_begin(run->copy->target, write);
+    return true;
 }
 
 static size_t
@@ -174,43 +211,174 @@ block_size(size_t begin, size_t size)
 
 /* Block by block; neighbours of one kind go together. */
 static bool
-put_chunk(const struct run *run, size_t size, struct error **err)
+write_chunk(const struct run *run, struct chunk *chunk, struct error **err)
 {
-    const struct copy *copy = run->copy;
     size_t begin = 0, end;
 
-    if (copy->only_difference && !endpoint_read(copy->target, run->offset, run->other, size, err))
-        return false;
-    for (; begin < size; begin = end) {
-        enum content content = judge(run, begin, block_size(begin, size));
+    chunk->state = CHUNK_WRITING;
+    chunk->write_count = 0;
+    for (; begin < chunk->size; begin = end) {
+        enum content content = judge(run, chunk, begin, block_size(begin, chunk->size));
 
-        end = begin + block_size(begin, size);
-        while (end < size && judge(run, end, block_size(end, size)) == content)
-            end += block_size(end, size);
-        if (!put(run, content, begin, end - begin, err))
+        end = begin + block_size(begin, chunk->size);
+        while (end < chunk->size && judge(run, chunk, end, block_size(end, chunk->size)) == content)
+            end += block_size(end, chunk->size);
+        if (!put(run, chunk, content, begin, end - begin, err))
             return false;
     }
     return true;
 }
 
 static bool
+read_chunk(const struct run *run, struct chunk *chunk, uint64_t offset, size_t size,
+           struct error **err)
+{
+    const struct copy *copy = run->copy;
+
+    if ((!chunk->bytes && !get_buffer(&chunk->bytes, err)) ||
+        (copy->only_difference && !chunk->other && !get_buffer(&chunk->other, err)))
+        return false;
+    chunk->state = CHUNK_READING;
+    chunk->offset = offset;
+    chunk->size = size;
+    chunk->read = (struct endpoint_request){
+        .act = ENDPOINT_DO_READ, .offset = offset, .bytes = chunk->bytes, .size = size
+    };
+    chunk->read_other = chunk->read;
+    chunk->read_other.bytes = chunk->other;
+    chunk->read_other.done = true;
+    endpoint_begin(copy->source, &chunk->read);
+    if (copy->only_difference)
+        endpoint_begin(copy->target, &chunk->read_other);
+    return true;
+}
+
+static bool
+take_error(struct endpoint_request *request, struct error **err)
+{
+    if (!request->error)
+        return true;
+    *err = TAKE(request->error);
+    return false;
+}
+
+/* On to its next state, if what it waits for is done. */
+static bool
+advance_chunk(const struct run *run, struct chunk *chunk, bool *ret_moved, struct error **err)
+{
+    if (chunk->state == CHUNK_READING && chunk->read.done && chunk->read_other.done) {
+        *ret_moved = true;
+        if (!take_error(&chunk->read, err) || !take_error(&chunk->read_other, err) ||
+            !write_chunk(run, chunk, err))
+            return false;
+    }
+    if (chunk->state != CHUNK_WRITING)
+        return true;
+    for (size_t i = 0; i < chunk->write_count; i++)
+        if (!chunk->writes[i].done)
+            return true;
+    for (size_t i = 0; i < chunk->write_count; i++)
+        if (!take_error(&chunk->writes[i], err))
+            return false;
+    chunk->state = CHUNK_FREE;
+    *ret_moved = true;
+    return true;
+}
+
+static bool
+advance_chunks(struct run *run, bool *ret_moved, struct error **err)
+{
+    for (size_t i = 0; i < COPY_CHUNKS; i++)
+        if (!advance_chunk(run, &run->chunks[i], ret_moved, err))
+            return false;
+    return true;
+}
+
+/* ---- checkpoints ---- */
+
+static bool
 is_due(const struct run *run)
 {
-    return run->offset - run->recorded >= COPY_INTERVAL_SIZE ||
-           (run->offset > run->recorded &&
-            clock_monotonic_ns() - run->recorded_ns >= CHECKPOINT_NS);
+    int64_t age_ns = clock_monotonic_ns() - run->recorded_ns;
+
+    /* Whoever is slow records it too: that is how others tell a slow copy from one that hangs. */
+    return watermark(run) - run->recorded >= COPY_CHECKPOINT_SIZE || age_ns >= CHECKPOINT_NS;
 }
+
+static void
+begin_checkpoint(struct run *run)
+{
+    run->flushed = watermark(run);
+    run->recorded_ns = clock_monotonic_ns();
+    run->flushing = true;
+    run->flush = (struct endpoint_request){ .act = ENDPOINT_DO_FLUSH };
+    endpoint_begin(run->copy->target, &run->flush);
+}
+
+/* Takes the checkpoint that is under way, if any, a step on. */
+static bool
+advance_checkpoint(struct run *run, struct error **err)
+{
+    if (run->flushing && run->flush.done) {
+        run->flushing = false;
+        if (!take_error(&run->flush, err))
+            return false;
+        run->recording = true;
+        recorder_begin(run->recorder, run->flushed);
+    }
+    if (run->recording && recorder_is_idle(run->recorder)) {
+        run->recording = false;
+        if (!recorder_finish(run->recorder, err))
+            return false;
+        run->recorded = run->flushed;
+    }
+    return true;
+}
+
+static bool
+finish_checkpoint(struct run *run, struct error **err)
+{
+    while (run->flushing) {
+        endpoint_wait(run->copy->target, NULL, run->flush.done ? 0 : NAP_MS);
+        if (!advance_checkpoint(run, err))
+            return false;
+    }
+    run->recording = false;
+    return recorder_finish(run->recorder, err);
+}
+
+/* ---- what comes next ---- */
 
 /* The smaller the rate, the smaller the step, so that progress and aborts stay fluid. */
 static size_t
 step_size(const struct run *run)
 {
-    uint64_t rate = run->copy->rate ? run->copy->rate(run->copy->context) : 0;
+    uint64_t rate = current_rate(run);
     size_t size = COPY_CHUNK_SIZE;
 
     while (rate && size > COPY_BLOCK_SIZE && size > rate / 10)
         size /= 2;
     return size;
+}
+
+/* Whether 'size' bytes may be copied now.  Zeros that are not moved cost nothing. */
+static bool
+is_allowed(struct run *run, size_t size)
+{
+    uint64_t rate = current_rate(run);
+    int64_t now = clock_monotonic_ns();
+    double most = (double)rate / 10 + (double)size; /* saved up, and at least for this */
+
+    if (rate == 0)
+        return true;
+    run->tokens += (double)(now - run->filled_ns) / NS_PER_S * (double)rate;
+    run->filled_ns = now;
+    if (run->tokens > most)
+        run->tokens = most;
+    if (run->tokens < (double)size)
+        return false;
+    run->tokens -= (double)size;
+    return true;
 }
 
 /* A hole of the source, up to 'end' or a place before it that '*ret_end' gets. */
@@ -219,17 +387,17 @@ pass_hole(const struct run *run, uint64_t end, bool *ret_passed, uint64_t *ret_e
           struct error **err)
 {
     const struct copy *copy = run->copy;
-    uint64_t next_checkpoint = run->recorded + COPY_INTERVAL_SIZE;
+    uint64_t next_checkpoint = run->flushed + COPY_CHECKPOINT_SIZE;
 
     *ret_passed = true;
     *ret_end = end;
     /* What the target shows there may be its base's: only where that is a hole too is it passed. */
     if (copy->only_difference)
-        return endpoint_extent(copy->target, run->offset, end, ret_passed, ret_end, err);
+        return endpoint_extent(copy->target, run->next, end, ret_passed, ret_end, err);
     /* A long hole is passed in intervals, so that its progress is recorded too. */
-    if (!copy->target_is_zero && end > next_checkpoint && next_checkpoint > run->offset)
+    if (!copy->target_is_zero && end > next_checkpoint && next_checkpoint > run->next)
         *ret_end = next_checkpoint;
-    return put_zeros(run, run->offset, *ret_end - run->offset, err);
+    return put_zeros(run, run->next, *ret_end - run->next, err);
 }
 
 /* Shares the next blocks with the source where that can be, which costs next to nothing.  Not under a
@@ -238,49 +406,109 @@ static bool
 clone_some(struct run *run)
 {
     const struct copy *copy = run->copy;
-    uint64_t left = run->total - run->offset;
+    uint64_t left = run->total - run->next;
     uint64_t size = left < COPY_CLONE_SIZE ? left : COPY_CLONE_SIZE;
 
-    if (!run->may_clone || (copy->rate && copy->rate(copy->context)))
+    if (!run->may_clone || current_rate(run))
         return false;
-    run->may_clone = endpoint_clone(copy->target, copy->source, run->offset, size);
+    run->may_clone = endpoint_clone(copy->target, copy->source, run->next, size);
     if (!run->may_clone)
         return false;
-    run->offset += size;
+    run->next += size;
     if (copy->shared)
         *copy->shared += size;
     return true;
 }
 
-/* One extent, or as much of it as one step takes. */
+/* One extent, or as much of it as one step takes; '*ret_begun' is false where the rate forbids it. */
 static bool
-step(struct run *run, struct error **err)
+begin_next(struct run *run, bool *ret_begun, struct error **err)
 {
     const struct copy *copy = run->copy;
+    struct chunk *chunk = &run->chunks[run->turn];
     uint64_t end;
     size_t size;
     bool passed = false;
 
-    if (!check_abort(run, err))
-        return false;
+    *ret_begun = true;
     if (clone_some(run))
         return true;
-    if (!endpoint_extent(copy->source, run->offset, run->total, &passed, &end, err) ||
+    if (!endpoint_extent(copy->source, run->next, run->total, &passed, &end, err) ||
         (passed && !pass_hole(run, end, &passed, &end, err)))
         return false;
     if (passed) {
-        run->offset = end;
+        run->next = end;
         return true;
     }
     size = step_size(run);
-    if (end - run->offset < size)
-        size = (size_t)(end - run->offset);
-    if (!throttle(run, size, err) ||
-        !endpoint_read(copy->source, run->offset, run->buffer, size, err) ||
-        !put_chunk(run, size, err))
+    if (end - run->next < size)
+        size = (size_t)(end - run->next);
+    *ret_begun = is_allowed(run, size);
+    if (!*ret_begun)
+        return true;
+    if (!read_chunk(run, chunk, run->next, size, err))
         return false;
-    run->offset += size;
+    run->next += size;
+    run->turn = (run->turn + 1) % COPY_CHUNKS;
     return true;
+}
+
+static void
+tell_progress(const struct run *run)
+{
+    const struct copy *copy = run->copy;
+    uint64_t done = watermark(run);
+
+    if (copy->progress && done < run->total)
+        copy->progress(copy->context, done, run->total);
+}
+
+/* A kill may cost an interval, and no more. */
+static bool
+may_begin(const struct run *run)
+{
+    return run->next < run->total && run->chunks[run->turn].state == CHUNK_FREE &&
+           run->next - run->recorded < COPY_INTERVAL_SIZE;
+}
+
+/* One turn of the loop; '*ret_moved' tells whether anything could be done in it. */
+static bool
+turn(struct run *run, bool *ret_moved, struct error **err)
+{
+    bool begun = false;
+
+    *ret_moved = false;
+    if (!check_abort(run, err) || !advance_chunks(run, ret_moved, err) ||
+        !advance_checkpoint(run, err))
+        return false;
+    if (!run->flushing && !run->recording && is_due(run))
+        begin_checkpoint(run);
+    if (may_begin(run) && !begin_next(run, &begun, err))
+        return false;
+    *ret_moved |= begun;
+    if (*ret_moved)
+        tell_progress(run);
+    return true;
+}
+
+static bool
+run_all(struct run *run, struct error **err)
+{
+    bool moved;
+    int nap_ms;
+
+    while (run->next < run->total || is_busy(run)) {
+        if (!turn(run, &moved, err))
+            return false;
+        /* Also where there is more to begin: what was begun is sent, and what has ended is seen. */
+        nap_ms = run->recording ? RECORD_NAP_MS : NAP_MS;
+        endpoint_wait(run->copy->source, run->copy->target, moved ? 0 : nap_ms);
+    }
+    /* The last flush is part of the work: 100 % is told when it is durable. */
+    if (!finish_checkpoint(run, err))
+        return false;
+    begin_checkpoint(run);
+    return finish_checkpoint(run, err);
 }
 
 bool
@@ -291,67 +519,11 @@ copy_run(const struct copy *copy, struct error **err)
     WORKER_ONLY();
     if (!run_begin(copy, &run, err))
         return false;
-    while (run.offset < run.total) {
-        if (!step(&run, err))
-            return false;
-        if (is_due(&run) && !checkpoint(&run, err))
-            return false;
-        if (copy->progress && run.offset < run.total)
-            copy->progress(copy->context, run.offset, run.total);
-    }
-    /* The last flush is part of the work: 100 % is told when it is durable. */
-    if (!checkpoint(&run, err))
+    if (!run_all(&run, err)) {
+        run_cancel(&run);
         return false;
+    }
     if (copy->progress)
         copy->progress(copy->context, run.total, run.total);
-    return true;
-}
-
-static bool
-differ_at(const struct run *run, size_t size, struct error **err)
-{
-    size_t i = 0;
-
-    while (i < size && run->buffer[i] == run->other[i])
-        i++;
-    error_set(err, ERROR_VERIFY_FAILED, "the copy differs from its source at byte %llu",
-              (unsigned long long)(run->offset + i));
-    return error_data_number(err, "offset", (int64_t)(run->offset + i));
-}
-
-bool
-copy_compare(const struct copy *copy, struct error **err)
-{
-    _cleanup_(run_done) struct run run = { 0 };
-
-    WORKER_ONLY();
-    if (endpoint_size(copy->source) != endpoint_size(copy->target))
-        return error_set(err, ERROR_VERIFY_FAILED, "the copy is of %llu bytes, its source of %llu",
-                         (unsigned long long)endpoint_size(copy->target),
-                         (unsigned long long)endpoint_size(copy->source));
-    if (!run_begin(copy, &run, err))
-        return false;
-    for (run.offset = 0; run.offset < run.total;) {
-        uint64_t one_end, other_end, end;
-        bool one_zero, other_zero;
-        size_t size;
-
-        if (!check_abort(&run, err) ||
-            !endpoint_extent(copy->source, run.offset, run.total, &one_zero, &one_end, err) ||
-            !endpoint_extent(copy->target, run.offset, run.total, &other_zero, &other_end, err))
-            return false;
-        end = one_end < other_end ? one_end : other_end;
-        if (one_zero && other_zero) {
-            run.offset = end;
-            continue;
-        }
-        size = end - run.offset < COPY_CHUNK_SIZE ? (size_t)(end - run.offset) : COPY_CHUNK_SIZE;
-        if (!endpoint_read(copy->source, run.offset, run.buffer, size, err) ||
-            !endpoint_read(copy->target, run.offset, run.other, size, err))
-            return false;
-        if (memcmp(run.buffer, run.other, size) != 0)
-            return differ_at(&run, size, err);
-        run.offset += size;
-    }
     return true;
 }

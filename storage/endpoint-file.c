@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Raw files and block devices.
+ *
+ * Several requests at a time go past the page cache (O_DIRECT) through io_uring: that is fastest for
+ * what is not in the cache, and keeps a copy from pushing out what others have there.  What is in the
+ * cache already is read from there, chunk by chunk as mincore() tells; what no O_DIRECT takes (tmpfs,
+ * the end of a file that is no block's) is read and written as ever.  doc/copy.md has the figures.
  */
 #include <config.h>
 
@@ -8,13 +13,20 @@
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
+#include <stdio.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
+#include "storage/copy.h"
 #include "storage/endpoint-kind.h"
+#include "storage/uring.h"
 
 #define ZEROS_SIZE (256 * 1024)
+#define ALIGNMENT 4096 /* bytes: of what goes past the page cache; no device has larger sectors */
 
 struct file_endpoint {
     struct endpoint endpoint;
@@ -22,6 +34,10 @@ struct file_endpoint {
     bool seek_data;  /* whether the file system tells holes from data */
     bool punch_hole; /* whether it makes holes */
     bool zero_range; /* whether it can zero without being sent zeros */
+    int direct_fd;   /* the same with O_DIRECT, when the first request is begun; or -1 */
+    bool tried_direct, direct_refused;
+    struct uring *uring; /* owned; NULL: none was needed, or is to be had */
+    void *map;           /* all of a file that is read, only for mincore(); or NULL */
 };
 
 static struct file_endpoint *
@@ -182,19 +198,170 @@ file_clone(struct endpoint *target, const struct endpoint *source, uint64_t offs
     return ioctl(file_of(target)->fd, FICLONERANGE, &range) == 0;
 }
 
+/* ---- several at a time ---- */
+
+static bool
+has_direct(int fd)
+{
+    struct statfs kind;
+
+    /* Newer kernels take O_DIRECT there, and then copy all the same. */
+    return fstatfs(fd, &kind) == 0 && kind.f_type != TMPFS_MAGIC && kind.f_type != RAMFS_MAGIC;
+}
+
+/* Opens the same file once more, by its descriptor: its name may lead elsewhere by now. */
+static void
+try_direct(struct file_endpoint *file)
+{
+    int access = fcntl(file->fd, F_GETFL);
+    char path[64];
+
+    file->tried_direct = true;
+    if (access < 0 || !has_direct(file->fd))
+        return;
+    (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", file->fd);
+    file->uring = uring_new();
+    if (file->uring)
+        file->direct_fd = open(path, (access & O_ACCMODE) | O_DIRECT | O_CLOEXEC);
+    if ((access & O_ACCMODE) == O_RDONLY && file->direct_fd >= 0) {
+        file->map = mmap(NULL, file->endpoint.size, PROT_READ, MAP_SHARED, file->fd, 0);
+        if (file->map == MAP_FAILED)
+            file->map = NULL;
+    }
+}
+
+/* Whether all of it is in the page cache. */
+static bool
+is_cached(const struct file_endpoint *file, uint64_t offset, size_t size)
+{
+    unsigned char pages[COPY_CHUNK_SIZE / ALIGNMENT];
+    size_t count = size / (size_t)sysconf(_SC_PAGESIZE);
+
+    if (!file->map || count > sizeof(pages) || mincore((char *)file->map + offset, size, pages) < 0)
+        return false;
+    for (size_t i = 0; i < count; i++)
+        if (!(pages[i] & 1))
+            return false;
+    return true;
+}
+
+static bool
+goes_direct(const struct file_endpoint *file, const struct endpoint_request *request)
+{
+    if (file->direct_fd < 0 || file->direct_refused)
+        return false;
+    if (request->act == ENDPOINT_DO_FLUSH)
+        return true;
+    return request->offset % ALIGNMENT == 0 && request->size % ALIGNMENT == 0 &&
+           (uintptr_t)request->bytes % ALIGNMENT == 0 &&
+           (request->act == ENDPOINT_DO_WRITE || !is_cached(file, request->offset, request->size));
+}
+
+/* From byte 'begin' of the request on, through the page cache. */
+static void
+do_plainly(struct file_endpoint *file, struct endpoint_request *request, size_t begin)
+{
+    struct endpoint *endpoint = &file->endpoint;
+    uint64_t offset = request->offset + begin;
+    size_t size = request->size - begin;
+
+    if (request->act == ENDPOINT_DO_READ)
+        (void)!file_read(endpoint, offset, request->bytes + begin, size, &request->error);
+    else if (request->act == ENDPOINT_DO_WRITE)
+        (void)!file_write(endpoint, offset, request->bytes + begin, size, &request->error);
+    else
+        (void)!file_flush(endpoint, &request->error);
+    request->done = true;
+}
+
+static void
+file_begin(struct endpoint *endpoint, struct endpoint_request *request)
+{
+    struct file_endpoint *file = file_of(endpoint);
+
+    if (!file->tried_direct)
+        try_direct(file);
+    if (!goes_direct(file, request) || !uring_begin(file->uring, file->direct_fd, request))
+        do_plainly(file, request, 0);
+}
+
+static void
+file_poll(struct endpoint *endpoint, struct pollfd *ret_poll)
+{
+    struct file_endpoint *file = file_of(endpoint);
+
+    ret_poll->fd = file->uring ? uring_poll(file->uring) : -1;
+    ret_poll->events = POLLIN;
+}
+
+static void
+settle(struct file_endpoint *file, struct endpoint_request *request, int result)
+{
+    struct endpoint *endpoint = &file->endpoint;
+
+    if (result == -EAGAIN || result == -EINTR || result == -EINVAL) {
+        file->direct_refused |= result == -EINVAL; /* whatever it wants aligned in another way */
+        do_plainly(file, request, 0);
+    } else if (result < 0) {
+        errno = -result;
+        fail(endpoint, endpoint_act_name(request->act), request->offset, &request->error);
+        request->done = true;
+    } else if (request->act != ENDPOINT_DO_FLUSH && (size_t)result < request->size) {
+        do_plainly(file, request, (size_t)result);
+    } else {
+        request->done = true;
+    }
+}
+
+static void
+file_advance(struct endpoint *endpoint, short events)
+{
+    struct file_endpoint *file = file_of(endpoint);
+    struct endpoint_request *request;
+    int result;
+
+    (void)events; /* asking it costs nothing */
+    while ((request = uring_next(file->uring, &result)))
+        settle(file, request, result);
+}
+
+/* The kernel holds the memory until it has ended. */
+static void
+file_cancel(struct endpoint *endpoint)
+{
+    struct file_endpoint *file = file_of(endpoint);
+
+    while (file->uring && uring_wait(file->uring))
+        file_advance(endpoint, 0);
+}
+
 static void
 file_close(struct endpoint *endpoint)
 {
     struct file_endpoint *file = file_of(endpoint);
 
+    uring_free(file->uring);
+    if (file->map)
+        (void)munmap(file->map, endpoint->size);
+    if (file->direct_fd >= 0)
+        (void)close(file->direct_fd);
     if (file->fd >= 0)
         (void)close(file->fd);
     free(endpoint->name);
     free(file);
 }
 
-static const struct endpoint_kind file_kind = { file_extent, file_read,  file_write, file_zero,
-                                                file_flush,  file_clone, file_close };
+static const struct endpoint_kind file_kind = { .extent = file_extent,
+                                                .read = file_read,
+                                                .write = file_write,
+                                                .zero = file_zero,
+                                                .flush = file_flush,
+                                                .clone = file_clone,
+                                                .begin = file_begin,
+                                                .poll = file_poll,
+                                                .advance = file_advance,
+                                                .cancel = file_cancel,
+                                                .close = file_close };
 
 static bool
 measure(struct file_endpoint *file, struct error **err)
@@ -223,6 +390,7 @@ endpoint_open_file(int dirfd, const char *name, enum endpoint_mode mode,
     struct file_endpoint *file = xalloc(sizeof(*file));
 
     file->endpoint.kind = &file_kind;
+    file->direct_fd = -1;
     file->endpoint.name = xstrdup(name);
     file->seek_data = file->punch_hole = file->zero_range = true;
     /* Not blocking: a name that is a pipe must not hold the worker. */

@@ -5,6 +5,8 @@
 #ifndef STORAGE_ENDPOINT_KIND_H
 #define STORAGE_ENDPOINT_KIND_H
 
+#include <poll.h>
+
 #include "storage/endpoint.h"
 
 struct endpoint_kind {
@@ -20,6 +22,12 @@ struct endpoint_kind {
     bool (*clone)(struct endpoint *target, const struct endpoint *source, uint64_t offset,
                   uint64_t size);
     void (*close)(struct endpoint *endpoint); /* frees it */
+    /* All NULL where nothing can be under way: endpoint_begin() then does it at once. */
+    void (*begin)(struct endpoint *endpoint, struct endpoint_request *request);
+    /* Sends what was begun; what poll() is to wait for ('fd' -1: nothing is under way). */
+    void (*poll)(struct endpoint *endpoint, struct pollfd *ret_poll);
+    void (*advance)(struct endpoint *endpoint, short events);
+    void (*cancel)(struct endpoint *endpoint);
 };
 
 /* Each kind's struct begins with this. */
@@ -37,6 +45,8 @@ bool endpoint_open_nbd(int dirfd, const char *name, enum endpoint_mode mode, boo
 /* endpoint_inspect() of the qcow2 'file', which messages call 'shown'. */
 bool endpoint_inspect_qcow2(const char *file, const char *shown, uint64_t size_max,
                             uint64_t *ret_size, struct error **err) _must_check_;
+/* For messages: "cannot %s". */
+const char *endpoint_act_name(enum endpoint_act act);
 /* Whether QEMU's words say that another program holds the file's lock. */
 bool endpoint_text_tells_lock(const char *text);
 

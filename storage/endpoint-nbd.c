@@ -19,17 +19,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libnbd.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "agent/base/child.h"
 #include "agent/base/clock.h"
+#include "storage/nbd-socket.h"
 
 #define REQUEST_MAX (32u << 20) /* bytes: what every NBD server takes */
 #define EXTENTS_MAX (1u << 30)  /* bytes that one question asks of */
@@ -48,6 +46,8 @@ struct nbd_endpoint {
     /* A command was given up on, whose buffer may be gone: the handle must not be run any more. */
     bool abandoned;
     bool has_extents;
+    unsigned under_way;  /* requests */
+    int64_t answered_ns; /* when one of them ended, or the first was begun; monotonic */
     /* The extents of the last question, kept because one answer tells of many. */
     uint64_t known_from, known_to;
     bool known_zero;
@@ -218,6 +218,93 @@ nbd_flush_all(struct endpoint *endpoint, struct error **err)
     return finish(endpoint, cookie, "make durable", endpoint->size, err);
 }
 
+/* ---- several at a time ---- */
+
+static int
+request_ended(void *context, int *error)
+{
+    struct endpoint_request *request = context;
+    struct nbd_endpoint *nbd = nbd_of(request->endpoint);
+
+    nbd->under_way--;
+    nbd->answered_ns = clock_monotonic_ns();
+    if (*error && nbd->abort && atomic_load(nbd->abort)) {
+        error_set(&request->error, ERROR_TASK_ABORTED, "aborted while qemu-nbd had '%s' open",
+                  request->endpoint->name);
+    } else if (*error) {
+        error_errno(&request->error, ERROR_BACKEND_FAILED, *error,
+                    "qemu-nbd has failed with '%s' at byte %llu", request->endpoint->name,
+                    (unsigned long long)request->offset);
+        error_data_text(&request->error, "backend", "qemu-nbd");
+    }
+    request->done = true;
+    return 1; /* libnbd need not remember it */
+}
+
+static void
+nbd_begin(struct endpoint *endpoint, struct endpoint_request *request)
+{
+    const nbd_completion_callback ended = { .callback = request_ended, .user_data = request };
+    struct nbd_endpoint *nbd = nbd_of(endpoint);
+    int64_t cookie = -1;
+
+    if (nbd->under_way++ == 0)
+        nbd->answered_ns = clock_monotonic_ns();
+    switch (request->act) {
+    case ENDPOINT_DO_READ:
+        cookie =
+            nbd_aio_pread(nbd->handle, request->bytes, request->size, request->offset, ended, 0);
+        break;
+    case ENDPOINT_DO_WRITE:
+        nbd->known_to = nbd->known_from = 0;
+        cookie =
+            nbd_aio_pwrite(nbd->handle, request->bytes, request->size, request->offset, ended, 0);
+        break;
+    case ENDPOINT_DO_FLUSH: cookie = nbd_aio_flush(nbd->handle, ended, 0); break;
+    }
+    if (cookie >= 0)
+        return;
+    nbd->under_way--;
+    fail(endpoint, endpoint_act_name(request->act), request->offset, &request->error);
+    request->done = true;
+}
+
+static void
+nbd_poll_for(struct endpoint *endpoint, struct pollfd *ret_poll)
+{
+    struct nbd_endpoint *nbd = nbd_of(endpoint);
+    unsigned direction = nbd_aio_get_direction(nbd->handle);
+
+    ret_poll->fd = nbd->under_way ? nbd_aio_get_fd(nbd->handle) : -1;
+    ret_poll->events = (short)((direction & LIBNBD_AIO_DIRECTION_READ ? POLLIN : 0) |
+                               (direction & LIBNBD_AIO_DIRECTION_WRITE ? POLLOUT : 0));
+}
+
+static void
+nbd_advance(struct endpoint *endpoint, short events)
+{
+    struct nbd_endpoint *nbd = nbd_of(endpoint);
+
+    /* A failure ends all that is under way, and each tells of it. */
+    if (events != 0)
+        (void)nbd_poll(nbd->handle, 0);
+    else if (nbd->server && ((nbd->abort && atomic_load(nbd->abort)) ||
+                             clock_monotonic_ns() - nbd->answered_ns > SILENCE_MAX_MS * NS_PER_MS))
+        child_server_end(TAKE(nbd->server), 0, NULL);
+}
+
+/* Closing it lets go of their memory. */
+static void
+nbd_cancel(struct endpoint *endpoint)
+{
+    struct nbd_endpoint *nbd = nbd_of(endpoint);
+
+    if (nbd->under_way == 0)
+        return;
+    nbd->abandoned = true;
+    nbd_close(TAKE(nbd->handle));
+}
+
 /* Politely, so that qemu-nbd closes the file in order. */
 static void
 disconnect(struct nbd_endpoint *nbd)
@@ -258,54 +345,18 @@ nbd_end(struct endpoint *endpoint)
     free(nbd);
 }
 
-static const struct endpoint_kind nbd_kind = { nbd_extent,    nbd_read, nbd_write, nbd_zero_range,
-                                               nbd_flush_all, NULL,     nbd_end };
+static const struct endpoint_kind nbd_kind = { .extent = nbd_extent,
+                                               .read = nbd_read,
+                                               .write = nbd_write,
+                                               .zero = nbd_zero_range,
+                                               .flush = nbd_flush_all,
+                                               .begin = nbd_begin,
+                                               .poll = nbd_poll_for,
+                                               .advance = nbd_advance,
+                                               .cancel = nbd_cancel,
+                                               .close = nbd_end };
 
 /* ---- opening ---- */
-
-static char *socket_folder; /* NULL: /tmp */
-
-void
-endpoint_use_folder(const char *path)
-{
-    free(socket_folder);
-    socket_folder = xstrdup(path);
-}
-
-/* Two ends of a connection, of which qemu-nbd is to accept the one.  Only we can have connected: the
-   folder is ours alone, and gone at once. */
-static bool
-make_connection(int *ret_listener, int *ret_connection, struct error **err)
-{
-    _cleanup_free_ char *folder =
-        xprintf("%s/hostler-nbd-XXXXXX", socket_folder ? socket_folder : "/tmp");
-    struct sockaddr_un address = { .sun_family = AF_UNIX };
-    _cleanup_close_ int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    _cleanup_close_ int connection = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    _cleanup_close_ int folder_fd = -1;
-    bool connected;
-    int errnum;
-
-    if (!mkdtemp(folder))
-        return error_errno(err, ERROR_BACKEND_FAILED, errno, "cannot make '%s'", folder);
-    folder_fd = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    /* By its descriptor: the folder's own name may be longer than a socket's may be. */
-    (void)snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/socket",
-                   folder_fd);
-    connected = listener >= 0 && connection >= 0 && folder_fd >= 0 &&
-                bind(listener, (const struct sockaddr *)&address, sizeof(address)) == 0 &&
-                listen(listener, 1) == 0 &&
-                connect(connection, (const struct sockaddr *)&address, sizeof(address)) == 0;
-    errnum = errno;
-    if (folder_fd >= 0)
-        (void)unlinkat(folder_fd, "socket", 0);
-    (void)rmdir(folder);
-    if (!connected)
-        return error_errno(err, ERROR_BACKEND_FAILED, errnum, "cannot make a socket for qemu-nbd");
-    *ret_listener = TAKE_FD(listener);
-    *ret_connection = TAKE_FD(connection);
-    return true;
-}
 
 static bool
 start_server(struct nbd_endpoint *nbd, const char *file, enum endpoint_mode mode,
@@ -323,7 +374,7 @@ start_server(struct nbd_endpoint *nbd, const char *file, enum endpoint_mode mode
         argv[n++] = "--format=qcow2";
     argv[n++] = "--";
     argv[n++] = file;
-    if (!make_connection(&listener, &connection, err) ||
+    if (!nbd_socket_make(&listener, &connection, err) ||
         !child_serve(argv, listener, &nbd->server, err))
         return false;
     *ret_connection = TAKE_FD(connection);
@@ -479,12 +530,6 @@ endpoint_open_nbd(int dirfd, const char *name, enum endpoint_mode mode, bool all
 }
 
 #else
-
-void
-endpoint_use_folder(const char *path)
-{
-    (void)path;
-}
 
 bool
 endpoint_open_nbd(int dirfd, const char *name, enum endpoint_mode mode, bool allow_base,

@@ -3,6 +3,7 @@
 
 #include "storage/endpoint.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -88,6 +89,71 @@ bool
 endpoint_flush(struct endpoint *endpoint, struct error **err)
 {
     return endpoint->kind->flush(endpoint, err);
+}
+
+const char *
+endpoint_act_name(enum endpoint_act act)
+{
+    static const char *const names[] = { "read", "write", "make durable" };
+
+    return names[act];
+}
+
+/* On a kind that does one thing at a time. */
+static void
+do_at_once(struct endpoint *endpoint, struct endpoint_request *request)
+{
+    bool good = false;
+
+    switch (request->act) {
+    case ENDPOINT_DO_READ:
+        good = endpoint_read(endpoint, request->offset, request->bytes, request->size,
+                             &request->error);
+        break;
+    case ENDPOINT_DO_WRITE:
+        good = endpoint_write(endpoint, request->offset, request->bytes, request->size,
+                              &request->error);
+        break;
+    case ENDPOINT_DO_FLUSH: good = endpoint_flush(endpoint, &request->error); break;
+    }
+    assert(good == !request->error);
+    request->done = true;
+}
+
+void
+endpoint_begin(struct endpoint *endpoint, struct endpoint_request *request)
+{
+    request->endpoint = endpoint;
+    request->done = false;
+    request->error = NULL;
+    if (endpoint->kind->begin)
+        endpoint->kind->begin(endpoint, request);
+    else
+        do_at_once(endpoint, request);
+}
+
+void
+endpoint_wait(struct endpoint *endpoint, struct endpoint *other, int timeout_ms)
+{
+    struct endpoint *const endpoints[] = { endpoint, other };
+    struct pollfd polls[] = { { .fd = -1 }, { .fd = -1 } };
+
+    for (size_t i = 0; i < ARRAY_COUNT(endpoints); i++)
+        if (endpoints[i] && endpoints[i]->kind->poll)
+            endpoints[i]->kind->poll(endpoints[i], &polls[i]);
+    /* An interrupted wait is a short one. */
+    if (poll(polls, ARRAY_COUNT(polls), timeout_ms) < 0)
+        polls[0].revents = polls[1].revents = 0;
+    for (size_t i = 0; i < ARRAY_COUNT(endpoints); i++)
+        if (polls[i].fd >= 0)
+            endpoints[i]->kind->advance(endpoints[i], polls[i].revents);
+}
+
+void
+endpoint_cancel(struct endpoint *endpoint)
+{
+    if (endpoint->kind->cancel)
+        endpoint->kind->cancel(endpoint);
 }
 
 bool

@@ -10,6 +10,8 @@
 #define STORAGE_ENDPOINT_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "agent/base/error.h"
@@ -55,6 +57,32 @@ bool endpoint_write(struct endpoint *endpoint, uint64_t offset, const void *byte
 bool endpoint_zero(struct endpoint *endpoint, uint64_t offset, uint64_t size, struct error **err)
     _must_check_;
 bool endpoint_flush(struct endpoint *endpoint, struct error **err) _must_check_;
+
+/*
+ * The same, several at a time.  A request and its bytes are the caller's, and stay where they are until
+ * it is done: by endpoint_begin() itself where the kind knows no better way, else by endpoint_wait().
+ * They end in any order.  A flush makes durable what was done before it was begun.
+ */
+enum endpoint_act { ENDPOINT_DO_READ, ENDPOINT_DO_WRITE, ENDPOINT_DO_FLUSH };
+
+struct endpoint_request {
+    enum endpoint_act act;
+    bool done;
+    uint64_t offset;
+    size_t size; /* bytes; at most COPY_CHUNK_SIZE */
+    char *bytes;
+    struct error *error; /* when done: what was wrong, the caller's; or NULL */
+    struct endpoint *endpoint;
+};
+
+void endpoint_begin(struct endpoint *endpoint, struct endpoint_request *request);
+/* Gets on with what was begun on either, and returns when something may have been done, or after
+   'timeout_ms'.  'other' may be NULL. */
+void endpoint_wait(struct endpoint *endpoint, struct endpoint *other, int timeout_ms);
+/* Gives up what is under way: no request or byte of the caller's is touched any more when it returns.
+   After it, the endpoint can only be closed. */
+void endpoint_cancel(struct endpoint *endpoint);
+
 /* Makes the range of 'target' share the blocks of the same range of 'source' (a reflink), where both
    are raw files of one file system that can.  False: it was not done, and is to be copied. */
 bool endpoint_clone(struct endpoint *target, const struct endpoint *source, uint64_t offset,

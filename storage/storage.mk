@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 libhostler_a_SOURCES += \
   storage/checksum.c storage/checksum.h \
+  storage/copy-compare.c \
+  storage/copy-record.c storage/copy-record.h \
   storage/copy.c storage/copy.h \
   storage/endpoint-file.c \
   storage/endpoint-kind.h \
@@ -24,14 +26,17 @@ libhostler_a_SOURCES += \
   storage/image-steps.c storage/image-steps.h \
   storage/image-verbs.c \
   storage/image.c storage/image.h \
+  storage/nbd-socket.c storage/nbd-socket.h \
   storage/qemu-lock.c storage/qemu-lock.h \
+  storage/reader.c storage/reader.h \
   storage/repository-check.c storage/repository-check.h \
   storage/repository-place.c storage/repository-place.h \
   storage/repository-table.c storage/repository-table.h \
   storage/repository-verbs.c storage/repository-verbs.h \
   storage/repository.c storage/repository.h \
   storage/storage.c storage/storage.h \
-  storage/transfer.c storage/transfer.h
+  storage/transfer.c storage/transfer.h \
+  storage/uring.c storage/uring.h
 
 UNIT_TESTS += tests/unit/test-checksum tests/unit/test-copy tests/unit/test-endpoint tests/unit/test-endpoint-nbd \
   tests/unit/test-folder tests/unit/test-format tests/unit/test-image tests/unit/test-image-data tests/unit/test-image-lock tests/unit/test-image-verbs \
