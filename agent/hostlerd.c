@@ -139,7 +139,7 @@ main(int argc, char **argv)
         { repository_verbs, storage },  { image_verbs, storage },
         { image_copy_verbs, storage },  { image_export_verbs, storage },
         { image_check_verbs, storage }, { image_snapshot_verbs, storage },
-        { image_serve_verbs, storage },
+        { image_serve_verbs, storage }, { image_resize_verbs, storage },
     };
     struct error *error = NULL;
     struct config *config;

@@ -248,6 +248,55 @@ endpoint_create(struct folder *folder, const char *name, enum image_format forma
            format_qcow2(folder, name, size, preallocate, base_name, base_format, abort, err);
 }
 
+/* ---- another size ---- */
+
+static bool
+resize_raw(struct folder *folder, const char *name, uint64_t size, struct error **err)
+{
+    if (folder_set_size(folder, name, size))
+        return true;
+    if (errno == EFBIG || errno == EINVAL)
+        return error_param(
+            err, "size", "is more than the file system holds in one file: %" PRIu64 " bytes", size);
+    return error_errno(err, ERROR_BACKEND_FAILED, errno, "cannot resize '%s'", name);
+}
+
+/* It is told that it may cut, also where nothing is to be: so it is of that size for certain. */
+static bool
+resize_qcow2(struct folder *folder, const char *name, uint64_t size, const atomic_bool *abort,
+             struct error **err)
+{
+    const struct child_limits limits = { .timeout_ms = CREATE_TIMEOUT_MS,
+                                         .output_size = QEMU_IMG_OUTPUT_MAX,
+                                         .abort = abort };
+    int dirfd;
+    _cleanup_free_ char *file = folder_program_name(folder, name, &dirfd);
+    _cleanup_free_ char *size_text = xprintf("%" PRIu64, size);
+    const char *const argv[] = { "qemu-img", "resize", "-q", "--shrink", "-f",
+                                 "qcow2",    "--",     file, size_text,  NULL };
+    _cleanup_text_ struct text output = TEXT_INIT;
+
+    if (child_run(argv, dirfd, &limits, &output, err))
+        return true;
+    if ((*err)->code == ERROR_BACKEND_FAILED && strstr((*err)->message, strerror(ENOSPC)))
+        (*err)->code = ERROR_NO_SPACE;
+    if ((*err)->code == ERROR_BACKEND_FAILED && endpoint_text_tells_lock((*err)->data))
+        (*err)->code = ERROR_IMAGE_IN_USE;
+    return error_wrap(err, "cannot resize to %" PRIu64 " bytes", size);
+}
+
+bool
+endpoint_resize(struct folder *folder, const char *name, enum image_format format, uint64_t kept,
+                uint64_t size, const atomic_bool *abort, struct error **err)
+{
+    WORKER_ONLY();
+    if (format == IMAGE_RAW)
+        return (kept >= size || resize_raw(folder, name, kept, err)) &&
+               resize_raw(folder, name, size, err) && folder_sync_file(folder, name, err);
+    return (kept >= size || resize_qcow2(folder, name, kept, abort, err)) &&
+           resize_qcow2(folder, name, size, abort, err) && folder_sync_file(folder, name, err);
+}
+
 /* ---- looking at what others made ---- */
 
 static bool

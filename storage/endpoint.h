@@ -96,6 +96,12 @@ bool endpoint_create(struct folder *folder, const char *name, enum image_format 
                      enum image_format base_format, const atomic_bool *abort, struct error **err)
     _must_check_;
 
+/* Makes the data show 'size' bytes, durably; what lies behind 'kept' before is lost, and reads as zeros
+   afterwards.  InvalidParams (param "size") for more than files can be; else as endpoint_create(). */
+bool endpoint_resize(struct folder *folder, const char *name, enum image_format format,
+                     uint64_t kept, uint64_t size, const atomic_bool *abort, struct error **err)
+    _must_check_;
+
 /* What a foreign file is, asked of qemu-img info in a sandbox of limits (time, memory, CPU): its
    virtual size; refuses a backing or data file, an encrypted one, and a size over 'size_max'.
    For raw: the file's own size. */

@@ -17,6 +17,7 @@ struct folder_kind {
     /* Without "." and "..". */
     bool (*each)(struct folder *folder, bool (*each)(const char *name, void *context),
                  void *context);
+    bool (*set_size)(struct folder *folder, const char *name, uint64_t size);
     bool (*space)(struct folder *folder, struct statvfs *ret_space);
     bool (*drop)(struct folder *folder, const char *name);
     bool (*replace)(struct folder *folder, const char *name, const void *bytes, size_t size,

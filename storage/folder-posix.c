@@ -154,6 +154,15 @@ posix_each(struct folder *folder, bool (*each)(const char *name, void *context),
 }
 
 static bool
+posix_set_size(struct folder *folder, const char *name, uint64_t size)
+{
+    _cleanup_close_ int fd =
+        openat(fd_of(folder), name, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+
+    return fd >= 0 && ftruncate(fd, (off_t)size) == 0;
+}
+
+static bool
 posix_space(struct folder *folder, struct statvfs *ret_space)
 {
     return fstatvfs(fd_of(folder), ret_space) == 0;
@@ -326,6 +335,7 @@ static const struct folder_kind posix_kind = {
     .stat = posix_stat,
     .stat_self = posix_stat_self,
     .each = posix_each,
+    .set_size = posix_set_size,
     .space = posix_space,
     .drop = posix_drop,
     .replace = posix_replace,

@@ -71,6 +71,13 @@ folder_each(struct folder *folder, bool (*each)(const char *name, void *context)
 }
 
 bool
+folder_set_size(struct folder *folder, const char *name, uint64_t size)
+{
+    WORKER_ONLY();
+    return folder->kind->set_size(folder, name, size);
+}
+
+bool
 folder_space(struct folder *folder, struct statvfs *ret_space)
 {
     WORKER_ONLY();

@@ -44,6 +44,8 @@ bool folder_is_named(struct folder *parent, const char *name, struct folder *fol
 /* Calls 'each' with the name of every entry, in no order, until it says false. */
 bool folder_each(struct folder *folder, bool (*each)(const char *name, void *context),
                  void *context) _must_check_;
+/* Makes a file as long as 'size', cut or with a hole at its end; not durably. */
+bool folder_set_size(struct folder *folder, const char *name, uint64_t size) _must_check_;
 bool folder_space(struct folder *folder, struct statvfs *ret_space) _must_check_;
 /* Not durably: what is left of it after a crash is known by its name. */
 bool folder_drop(struct folder *folder, const char *name) _must_check_;

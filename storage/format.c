@@ -193,6 +193,15 @@ get_bool(const struct source *source, const char *member, bool *ret_bool, struct
     return true;
 }
 
+/* False when it is absent. */
+static bool
+get_optional_bool(const struct source *source, const char *member, bool *ret_bool,
+                  struct error **err)
+{
+    *ret_bool = false;
+    return !json_object_get(source->object, member) || get_bool(source, member, ret_bool, err);
+}
+
 static bool
 get_time(const struct source *source, const char *member, bool optional, int64_t *ret_time_ns,
          struct error **err)
@@ -289,12 +298,15 @@ get_second(const struct source *source, struct image_record *record, struct erro
 {
     if (!get_text(source, "data", true, &record->data, err) ||
         !get_name(source, "snapshotOf", &record->snapshot_of, err) ||
+        !get_optional_bool(source, "resizing", &record->resizing, err) ||
         !get_name(source, "merging", &record->merging, err) ||
         !get_name(source, "mergedInto", &record->merged_into, err))
         return false;
-    if (!record->data || format_names_data(record->data))
-        return true;
-    return bad_member(source, "data", "'data' or 'data-…'", err);
+    if (record->data && !format_names_data(record->data))
+        return bad_member(source, "data", "'data' or 'data-…'", err);
+    if (record->data && strcmp(record->data, FORMAT_DATA) == 0)
+        free(TAKE(record->data)); /* so that it needs this version for nothing */
+    return true;
 }
 
 bool
@@ -386,7 +398,8 @@ void
 image_record_write(const struct image_record *record, struct text *ret_text)
 {
     struct writer writer = WRITER_INIT;
-    bool second = record->data || record->snapshot_of || record->merging || record->merged_into;
+    bool second = record->data || record->snapshot_of || record->resizing || record->merging ||
+                  record->merged_into;
 
     writer_object(&writer);
     writer_member_integer(&writer, "version", second ? FORMAT_IMAGE_VERSION : FORMAT_VERSION);
@@ -405,6 +418,7 @@ image_record_write(const struct image_record *record, struct text *ret_text)
     if (second) {
         writer_member_string(&writer, "data", image_record_data(record));
         writer_member_string(&writer, "snapshotOf", record->snapshot_of);
+        writer_member_bool(&writer, "resizing", record->resizing);
         writer_member_string(&writer, "merging", record->merging);
         writer_member_string(&writer, "mergedInto", record->merged_into);
     }

@@ -62,6 +62,7 @@ struct image_record {
     char *damage;        /* why the contents must not be used (verify found it), owned, or NULL */
     char *snapshot_of;   /* the image it is being made from, which shares its data file until it is
                             done; owned, or NULL */
+    bool resizing;       /* its data may be larger than the image, for they are being changed */
     char *merging;       /* the base that is being folded into this image; owned, or NULL */
     char *merged_into;   /* the image that this base is being folded into; owned, or NULL */
 };

@@ -134,12 +134,45 @@ image_require_settled(const struct image *image, struct error **err)
 }
 
 bool
-image_require_no_merge(const struct image *image, struct error **err)
+image_require_own_data(const struct image *image, struct error **err)
 {
-    if (!image->record.merging)
+    struct stat status;
+
+    if (!folder_stat(image->folder, image_record_data(&image->record), &status))
+        return error_errno(err, ERROR_IMAGE_BROKEN, errno, "cannot look at the data of image '%s'",
+                           image->id);
+    if (status.st_nlink <= 1)
         return true;
     error_set(err, ERROR_WRONG_STATE,
-              "a merge of image '%s' was interrupted: run image.merge again first", image->id);
-    error_data_text(err, "state", "merging");
-    return error_data_text(err, "needs", "merged");
+              "the data of image '%s' have a second name, for a snapshot of it has not finished: "
+              "take that again, or remove it (repository.check tells which)",
+              image->id);
+    error_data_text(err, "state", "shared");
+    return error_data_text(err, "needs", "of its own");
+}
+
+static bool
+require_again(const struct image *image, bool interrupted, const char *verb, const char *state,
+              const char *needs, struct error **err)
+{
+    if (!interrupted)
+        return true;
+    error_set(err, ERROR_WRONG_STATE, "a change of image '%s' was interrupted: run %s again first",
+              image->id, verb);
+    error_data_text(err, "state", "%s", state);
+    return error_data_text(err, "needs", "%s", needs);
+}
+
+bool
+image_require_finished(const struct image *image, struct error **err)
+{
+    return image_require_merged(image, err) &&
+           require_again(image, image->record.resizing, "image.resize", "resizing", "resized", err);
+}
+
+bool
+image_require_merged(const struct image *image, struct error **err)
+{
+    return require_again(image, image->record.merging != NULL, "image.merge", "merging", "merged",
+                         err);
 }

@@ -34,7 +34,13 @@ bool image_drop_left_over_data(const struct image *image, struct error **err) _m
 bool image_is_unfinished_snapshot(const struct image *image);
 /* ImageBroken for one, and for a base that is being folded into another image. */
 bool image_require_settled(const struct image *image, struct error **err) _must_check_;
-/* WrongState when a merge of it was interrupted. */
-bool image_require_no_merge(const struct image *image, struct error **err) _must_check_;
+/* WrongState when its data file has a second name: whoever changes it in place would change an unfinished
+   snapshot too. */
+bool image_require_own_data(const struct image *image, struct error **err) _must_check_;
+/* WrongState when a resize or a merge of it was interrupted: it shows what it should, but its data file is
+   not yet what the next change of it could build upon. */
+bool image_require_finished(const struct image *image, struct error **err) _must_check_;
+/* The second of the two alone. */
+bool image_require_merged(const struct image *image, struct error **err) _must_check_;
 
 #endif

@@ -76,7 +76,7 @@ lock_image(struct call *call, struct error **err)
         !image_require_generation(common->image, args->has_generation,
                                   (uint64_t)args->if_generation, err) ||
         !image_require_usable(common->image, err) || !require_mutable(common->image, err) ||
-        !image_require_no_merge(common->image, err) ||
+        !image_require_finished(common->image, err) ||
         !image_require_no_dependents(common->image, err) ||
         !qemu_lock_require_free(common->image->folder, image_record_data(&common->image->record),
                                 call_abort_flag(call), err))

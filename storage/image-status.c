@@ -62,8 +62,7 @@ find_degraded(struct finding *finding, const char *reason)
     finding->reason = xstrdup(reason);
 }
 
-/* What can be used, and is not as it should be.  QEMU writes whole sectors: data may go on for the rest
-   of one. */
+/* What can be used, and is not as it should be. */
 static void
 look_at_rest(const struct image *image, struct finding *finding)
 {
@@ -72,10 +71,10 @@ look_at_rest(const struct image *image, struct finding *finding)
     if (record->merging)
         find_degraded(finding, finding->active ? "merge under way"
                                                : "a merge was interrupted: run image.merge again");
-    else if (record->format == IMAGE_RAW &&
-             (uint64_t)finding->data.st_size > image_format_size(IMAGE_QCOW2, record->size))
-        find_degraded(finding, "its data go on behind its end, for a resize was interrupted: run "
-                               "image.resize again");
+    else if (record->resizing)
+        find_degraded(finding, finding->active
+                                   ? "resize under way"
+                                   : "a resize was interrupted: run image.resize again");
 }
 
 static void

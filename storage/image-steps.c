@@ -3,6 +3,8 @@
 
 #include "storage/image-steps.h"
 
+#include "storage/image-data.h"
+
 const struct shape image_status_shape = {
     .name = "ImageStatus",
     .schema =
@@ -75,6 +77,8 @@ image_open_base(struct repository *repository, const char *id, uint64_t size,
     if (!image_open_locked(repository, id, IMAGE_LOCK_SHARED, NULL, &base, err) ||
         !image_require_usable(base, err))
         return error_wrap(err, "cannot use the base");
+    if (!image_require_finished(base, err))
+        return false;
     if (base->record.mutable) {
         error_set(err, ERROR_WRONG_STATE,
                   "the base '%s' is mutable: make it immutable first (image.update)", id);

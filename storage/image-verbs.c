@@ -259,7 +259,8 @@ update_image(struct call *call, struct error **err)
     if (!open_for_change(call, err))
         return false;
     record = &state->image->record;
-    if (args->has_immutable && args->immutable && !image_require_usable(state->image, err))
+    if (args->has_immutable && args->immutable &&
+        (!image_require_usable(state->image, err) || !image_require_finished(state->image, err)))
         return error_wrap(err, "cannot make a snapshot of it");
     if (args->has_immutable && !args->immutable && !record->mutable &&
         !image_require_no_dependents(state->image, err))

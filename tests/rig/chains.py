@@ -2,6 +2,7 @@
 """Chains of images: what a guest writes into them, and what they show, by QEMU's own programs."""
 import contextlib
 import json
+import os
 import pathlib
 import subprocess
 
@@ -56,6 +57,15 @@ def shows(repository, image, raw):
             and virtual_size(repository, image) == (raw.stat().st_size + 511) // 512 * 512)
 
 
+def begins_with(repository, image, raw, size, scratch):
+    """Whether the first 'size' bytes that the image's data show are those of the raw file, and then zeros."""
+    shown, wanted = photograph(repository, image, scratch / "shown.raw"), scratch / "wanted.raw"
+    subprocess.run(["cp", "--sparse=always", str(raw), str(wanted)], check=True)
+    for path in (shown, wanted):
+        os.truncate(path, size)
+    return same(shown, wanted)
+
+
 def checksum(client, repository, image):
     ended = client.run("image.checksum", {"repository": repository, "image": image})
     assert ended["status"] == "done", ended
@@ -81,5 +91,5 @@ def layers(client, repository, image):
     return found
 
 
-__all__ = ["MIB", "checksum", "guest_writes", "import_image", "layers", "opened_by_a_guest", "photograph",
+__all__ = ["MIB", "begins_with", "checksum", "guest_writes", "import_image", "layers", "opened_by_a_guest", "photograph",
            "record_of", "shows", "virtual_size"]

@@ -54,9 +54,7 @@ def state(repository, image):
     if not record["complete"]:
         copy = read_json(directory / "copy.json")
         return dict(result, state="broken", done=copy and copy["done"])
-    if record["version"] >= 2 and record.get("merging"):
-        return dict(result, state="degraded")
-    if record["format"] == "raw" and data.stat().st_size > (record["size"] + 511) // 512 * 512:
+    if record["version"] >= 2 and (record.get("merging") or record.get("resizing")):
         return dict(result, state="degraded")
     return dict(result, state="optimized")
 

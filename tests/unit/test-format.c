@@ -87,10 +87,11 @@ only_a_record_with_newer_members_has_the_newer_version(void **state)
 {
     char *const name = (char *)(uintptr_t) "data-1", *const other = (char *)(uintptr_t) "other";
     struct image_record plain = { .created_ns = 1000000 };
-    struct image_record newer[] = { plain, plain, plain, plain };
+    struct image_record newer[] = { plain, plain, plain, plain, plain };
 
     (void)state;
     newer[0].data = name;
+    newer[4].resizing = true;
     newer[1].snapshot_of = newer[2].merging = newer[3].merged_into = other;
     for (size_t i = 0; i <= ARRAY_COUNT(newer); i++) {
         const struct image_record *written = i < ARRAY_COUNT(newer) ? &newer[i] : &plain;
@@ -105,8 +106,9 @@ only_a_record_with_newer_members_has_the_newer_version(void **state)
         assert_true(image_record_parse(text.bytes, text.length, &first, &error));
         assert_true(image_record_copy(&first, &read));
         assert_string_equal(image_record_data(&read), written->data ? name : "data");
+        assert_true(!read.data == !written->data);
         assert_true(!read.snapshot_of == !written->snapshot_of);
-        assert_true(!read.merging == !written->merging);
+        assert_true(!read.merging == !written->merging && read.resizing == written->resizing);
         assert_true(!read.merged_into == !written->merged_into);
     }
 }

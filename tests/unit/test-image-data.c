@@ -72,26 +72,20 @@ what_lies_behind_the_end_is_not_shown(void **state)
     (void)state;
     assert_status_has("web1", "\"state\":\"optimized\"");
     put_data(image, 8192);
+    image->record.resizing = true;
+    succeed(image_write_record(image, &error), error);
+    assert_status_has("web1", "resize under way");
+    refused(image_require_finished(image, &error), &error, ERROR_WRONG_STATE);
+    succeed(image_require_merged(image, &error), error);
     image_close(image);
     assert_status_has("web1", "\"state\":\"degraded\"");
+    assert_status_has("web1", "resize was interrupted");
     assert_status_has("web1", "\"size\":4096");
     image = open_it("web1");
     succeed(image_open_data(image, ENDPOINT_READ, NULL, &endpoint, &error), error);
     assert_int_equal(endpoint_size(endpoint), 4096);
     endpoint_close(endpoint);
     image_close(image);
-}
-
-static void
-a_whole_last_sector_is_no_interrupted_resize(void **state)
-{
-    struct image_record record = sample_record(1000);
-    struct image *image = make_with("web1", &record, NULL);
-
-    (void)state;
-    put_data(image, 1024);
-    image_close(image);
-    assert_status_has("web1", "\"state\":\"optimized\"");
 }
 
 static void
@@ -145,6 +139,8 @@ an_interrupted_merge_shows_in_both_images(void **state)
     assert_status_has("base", "\"state\":\"broken\"");
     refused(image_require_usable(base, &error), &error, ERROR_IMAGE_BROKEN);
     succeed(image_require_usable(image, &error), error);
+    refused(image_require_finished(image, &error), &error, ERROR_WRONG_STATE);
+    refused(image_require_merged(image, &error), &error, ERROR_WRONG_STATE);
     image_close(image);
     image_close(base);
     assert_status_has("web1", "\"state\":\"degraded\"");
@@ -182,7 +178,6 @@ main(void)
         TEST(a_fresh_name_is_a_data_files),
         TEST(an_overlay_is_told_the_data_file_that_counts),
         TEST(what_lies_behind_the_end_is_not_shown),
-        TEST(a_whole_last_sector_is_no_interrupted_resize),
         TEST(a_snapshot_is_broken_while_it_shares_its_data),
         TEST(an_interrupted_merge_shows_in_both_images),
         TEST(only_data_that_do_not_count_are_dropped),
