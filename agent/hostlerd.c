@@ -134,12 +134,19 @@ main(int argc, char **argv)
     struct rpc *rpc = rpc_new();
     struct storage *storage = storage_new();
     const struct verb_table tables[] = {
-        { host_verbs, NULL },           { task_verbs, NULL },
-        { event_verbs, rpc },           { rpc_verbs, rpc },
-        { repository_verbs, storage },  { image_verbs, storage },
-        { image_copy_verbs, storage },  { image_export_verbs, storage },
-        { image_check_verbs, storage }, { image_snapshot_verbs, storage },
-        { image_serve_verbs, storage }, { image_resize_verbs, storage },
+        { host_verbs, NULL },
+        { task_verbs, NULL },
+        { event_verbs, rpc },
+        { rpc_verbs, rpc },
+        { repository_verbs, storage },
+        { image_verbs, storage },
+        { image_copy_verbs, storage },
+        { image_export_verbs, storage },
+        { image_check_verbs, storage },
+        { image_snapshot_verbs, storage },
+        { image_serve_verbs, storage },
+        { image_resize_verbs, storage },
+        { image_optimize_verbs, storage },
     };
     struct error *error = NULL;
     struct config *config;

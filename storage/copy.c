@@ -101,7 +101,7 @@ run_begin(const struct copy *copy, struct run *ret_run, struct error **err)
                              .recorded = copy->from,
                              .recorded_ns = now,
                              .filled_ns = now,
-                             .may_clone = !copy->only_difference };
+                             .may_clone = !copy->only_difference && !copy->compact };
     return recorder_new(copy->checkpoint, copy->context, &ret_run->recorder, err);
 }
 

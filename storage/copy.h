@@ -30,7 +30,8 @@ struct copy {
     uint64_t from;        /* bytes that are durable already */
     bool target_is_zero;  /* beyond 'from', all that was not written by this copy reads as zeros */
     bool only_difference; /* the target shows a base: read it, and write only what differs */
-    uint64_t *shared;     /* gets the bytes that were shared (reflinks), not copied; or NULL */
+    bool compact;     /* share nothing (no reflink), so that zeros that are stored become holes */
+    uint64_t *shared; /* gets the bytes that were shared (reflinks), not copied; or NULL */
     /* On a thread of the copy's own, one at a time. */
     bool (*checkpoint)(void *context, uint64_t done, struct error **err);
     /* All three on the calling thread. */

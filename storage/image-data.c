@@ -23,6 +23,33 @@ image_backing_name(const struct image *base)
     return xprintf("../%s/%s", base->id, image_record_data(&base->record));
 }
 
+static void
+replace_text(char **text, const char *with)
+{
+    free(*text);
+    *text = with ? xstrdup(with) : NULL;
+}
+
+bool
+image_go_over(struct image *image, const struct image_contents *contents, struct error **err)
+{
+    struct image_record *record = &image->record;
+
+    if (!contents->checksum_is_valid || contents->size != record->size)
+        image_forget_checksum(image);
+    record->format = contents->format;
+    record->size = contents->size;
+    replace_text(&record->base, contents->base);
+    replace_text(&record->data, contents->data);
+    if (record->checksum) {
+        free(TAKE(record->checksum_of));
+        if (!image_data_time(image, &record->checksum_of, err))
+            return false;
+    }
+    record->generation++;
+    return image_write_record(image, err);
+}
+
 bool
 image_open_data(const struct image *image, enum endpoint_mode mode, const atomic_bool *abort,
                 struct endpoint **ret_endpoint, struct error **err)

@@ -18,6 +18,23 @@ char *image_new_data_name(void);
 /* How the qcow2 header of an overlay names the data of its base: "../BASE/DATA"; to be freed. */
 char *image_backing_name(const struct image *base);
 
+/* What an image goes on with. */
+struct image_contents {
+    enum image_format format;
+    uint64_t size;          /* bytes that it shows */
+    const char *base;       /* borrowed, or NULL */
+    const char *data;       /* the file, in the image's directory; borrowed */
+    bool checksum_is_valid; /* it shows what the recorded checksum is of */
+};
+
+/*
+ * Replaces its record by one that names other contents, and raises its generation: the moment of
+ * each change of contents.  They must be durable.  After an error the image may have gone over all the same:
+ * then nothing may be removed, neither of the old nor of the new.
+ */
+bool image_go_over(struct image *image, const struct image_contents *contents, struct error **err)
+    _must_check_;
+
 /* Opens its contents: of data that goes on behind the image's end (a resize was interrupted) only
    what the image shows.  Errors: those of endpoint_open(). */
 bool image_open_data(const struct image *image, enum endpoint_mode mode, const atomic_bool *abort,

@@ -233,32 +233,6 @@ snapshot_make_layer(struct call *call)
     return call_fail(call, TAKE(error));
 }
 
-/* The image shows the same as before, but for the rest of a last sector that was none. */
-static bool
-go_over(struct call *call, struct error **err)
-{
-    struct snapshot_state *state = call->state;
-    struct image *image = state->common.image;
-    struct image_record *record = &image->record;
-    uint64_t size = image_format_size(IMAGE_QCOW2, record->size);
-
-    if (!state->checksum_is_current || size != record->size)
-        image_forget_checksum(image);
-    record->format = IMAGE_QCOW2;
-    record->size = size;
-    free(record->base);
-    record->base = xstrdup(state->snapshot->id);
-    free(record->data);
-    record->data = xstrdup(state->layer);
-    free(TAKE(record->checksum_of));
-    if (!image_data_time(image, &record->checksum_of, err))
-        return false;
-    record->generation++;
-    state->committed =
-        true; /* an error may come after the rename, so none is taken back from here */
-    return image_write_record(image, err);
-}
-
 /* Now that its contents are its own it may have their checksum.  It is whole without. */
 static void
 finish_snapshot(struct snapshot_state *state, const struct image_record *before)
@@ -282,9 +256,17 @@ snapshot_switch(struct call *call)
     struct image *image = state->common.image;
     _cleanup_(image_record_done) struct image_record before = { 0 };
     _cleanup_(error_freep) struct error *error = NULL, *ignored = NULL;
+    /* The same contents, but for the rest of a last sector that was none. */
+    const struct image_contents contents = { .format = IMAGE_QCOW2,
+                                             .size =
+                                                 image_format_size(IMAGE_QCOW2, image->record.size),
+                                             .base = state->snapshot->id,
+                                             .data = state->layer,
+                                             .checksum_is_valid = state->checksum_is_current };
 
     (void)image_record_copy(&image->record, &before);
-    if (!go_over(call, &error))
+    state->committed = true;
+    if (!image_go_over(image, &contents, &error))
         return call_fail(call, TAKE(error));
     (void)!folder_unlink(image->folder, image_record_data(&before), &ignored);
     finish_snapshot(state, &before);

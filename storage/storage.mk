@@ -22,6 +22,7 @@ libhostler_a_SOURCES += \
   storage/image-serve-verbs.c \
   storage/image-serve.c storage/image-serve.h \
   storage/image-status.c \
+  storage/image-optimize-verbs.c \
   storage/image-resize-verbs.c \
   storage/image-snapshot-verbs.c \
   storage/image-steps.c storage/image-steps.h \

@@ -53,7 +53,25 @@ def resize(size, **more):
     return operation, is_done
 
 
-OPERATIONS = {"snapshot": (snapshot, snapshot_is_done), "grow": resize(5 * MIB), "shrink": resize(2 * MIB, force=True)}
+class NotDone(ConnectionError):
+    """The task that was answered early has failed: a program of QEMU was killed under it."""
+
+
+def run(client, method, **params):
+    ended = client.run(method, {"repository": "fast", "image": "web1", **params})
+    if ended["status"] != "done":
+        raise NotDone(ended)
+
+
+def optimize(client):
+    run(client, "image.optimize")
+
+
+def optimize_is_done(client, fast, contents):
+    assert layers(client, "fast", "web1") == ["web1"]
+
+
+OPERATIONS = {"optimize": (optimize, optimize_is_done), "snapshot": (snapshot, snapshot_is_done), "grow": resize(5 * MIB), "shrink": resize(2 * MIB, force=True)}
 
 
 def is_whole(fast, contents, size):
@@ -108,8 +126,7 @@ def test_killed_at_each_durable_act_the_contents_are_whole(seed, make_agent, nam
             with agent.connect() as client:
                 changed = check_states(client, fast, contents)
                 if not changed:
-                    ended = operation(client)
-                    assert ended.get("status", "done") == "done", ended
+                    operation(client)
                 check_end(client, fast)
                 is_done(client, fast, contents)
                 size = client.call("image.status", {"repository": "fast", "image": "web1"})["size"]
