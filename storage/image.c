@@ -393,6 +393,8 @@ image_discard(struct image *image)
 
     if (!image)
         return;
+    /* NFS keeps a file that is open when it is removed, under another name in the same directory. */
+    image_lock_release(TAKE(image->lock));
     if (image->hidden)
         (void)!folder_remove_tree(image->repository->images, image->hidden, &ignored);
     free(TAKE(image->hidden));

@@ -7,6 +7,8 @@
 #include <limits.h>
 #include <string.h>
 
+#include "storage/mount.h"
+
 /* The parameters that say where a repository is.  A bit each, for the table of kinds. */
 enum key {
     KEY_PATH = 1 << 0,
@@ -40,10 +42,18 @@ struct repository_kind {
     /* Whether the values are well-formed: InvalidParams. */
     bool (*check)(const struct repository_place *place, struct error **err);
     char *(*text)(const struct repository_place *place); /* for people */
+    /* Mounts it there; NULL: there is nothing to mount. */
+    bool (*attach)(const struct repository_place *place, const char *folder, struct error **err);
 };
 
 static const struct repository_kind kinds[] = {
     { .name = "dir", .needed = KEY_PATH, .check = check_directory, .text = directory_text },
+    { .name = "nfs",
+      .needed = KEY_SERVER | KEY_EXPORT,
+      .allowed = KEY_OPTIONS,
+      .check = mount_check,
+      .text = mount_source,
+      .attach = mount_attach },
 };
 
 static const struct repository_kind *
@@ -235,6 +245,27 @@ char *
 repository_place_text(const struct repository_place *place)
 {
     return find_kind(place)->text(place);
+}
+
+bool
+repository_place_is_mounted(const struct repository_place *place)
+{
+    return find_kind(place)->attach != NULL;
+}
+
+char *
+repository_place_folder(const struct repository_place *place, const char *name)
+{
+    return repository_place_is_mounted(place) ? mount_point(name) : xstrdup(place->path);
+}
+
+bool
+repository_place_attach(const struct repository_place *place, const char *folder,
+                        struct error **err)
+{
+    const struct repository_kind *kind = find_kind(place);
+
+    return !kind->attach || kind->attach(place, folder, err);
 }
 
 bool

@@ -35,6 +35,14 @@ bool repository_place_same(const struct repository_place *one,
 /* For people: "/srv/fast"; to be freed.  Of one that was checked. */
 char *repository_place_text(const struct repository_place *place);
 
+/* Whether the agent mounts it, and so has to unmount it. */
+bool repository_place_is_mounted(const struct repository_place *place);
+/* The directory here of the repository 'name'; to be freed. */
+char *repository_place_folder(const struct repository_place *place, const char *name);
+/* Worker.  Sees to it that 'folder' leads there.  Errors: RepositoryUnavailable, BackendUnavailable. */
+bool repository_place_attach(const struct repository_place *place, const char *folder,
+                             struct error **err) _must_check_;
+
 /* Sets one of them, by the name of its parameter ("kind" too), from text as in a configuration file:
    several servers are separated by blanks.  InvalidParams: there is none of that name. */
 bool repository_place_set(struct repository_place *place, const char *key, const char *value,

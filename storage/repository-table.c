@@ -10,6 +10,7 @@
 #include "agent/base/thread.h"
 #include "agent/config.h"
 #include "events/ring.h"
+#include "storage/unmount.h"
 
 #define HEALTH_INTERVAL_MS 10000
 #define LANE_SHARE 2 /* a repository may hold this part of the workers */
@@ -100,6 +101,11 @@ repository_table_reserve(struct storage *storage, const char *name,
 {
     struct repository *there = repository_table_get(storage, name);
 
+    if (!there && unmount_is_under_way(storage, name))
+        return error_set(err, ERROR_REPOSITORY_UNAVAILABLE,
+                         "the repository that was called '%s' is being unmounted: try again in a "
+                         "moment",
+                         name);
     if (!there) {
         insert(storage, repository_placeholder(name, place));
         *ret_there = NULL;
@@ -127,7 +133,7 @@ repository_table_enter_take(struct storage *storage, struct repository *reposito
     for (struct repository *other = storage->first; other; other = other->next)
         if (other != place && strcmp(other->uuid, repository->uuid) == 0) {
             exists(err, other, "the same repository has another name here");
-            repository_unref(repository);
+            repository_drop(storage, repository);
             return false;
         }
     if (place) {
@@ -243,8 +249,11 @@ looked(struct job *job)
 
     repository->looking = false;
     if (!connected || strcmp(repository->health, "connecting") == 0) {
-        repository_unref(
-            looking->opened); /* a call tries it just now: what comes of that is newer */
+        /* A call tries it just now: what comes of that is newer.  Or it was disconnected. */
+        if (!repository_table_get(storage, repository->name) &&
+            repository_place_is_mounted(&repository->place))
+            unmount_begin(storage, repository->name);
+        repository_drop(storage, looking->opened);
     } else if (looking->opened) {
         _cleanup_(error_freep) struct error *error = NULL;
 

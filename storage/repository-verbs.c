@@ -11,6 +11,9 @@
 #include "storage/image-steps.h"
 #include "storage/repository-check.h"
 #include "storage/repository-verbs.h"
+#include "storage/unmount.h"
+
+#define UNMOUNT_WAIT_MS 3000
 
 static const struct shape repository_status_shape = {
     .name = "RepositoryStatus",
@@ -104,6 +107,7 @@ connect_open(struct call *call)
 
     if (!repository_open(args->repository, &args->place, args->create, &state->opened, &error))
         return call_fail(call, TAKE(error));
+    state->opened->storage = call->context; /* so that it is closed on a worker, whatever comes */
     return call_complete(call, "UUID %s", state->opened->uuid);
 }
 
@@ -145,6 +149,14 @@ connect_remember(struct call *call)
     return call_complete(call, NULL);
 }
 
+static void
+forget(struct storage *storage, struct repository *repository)
+{
+    if (repository_place_is_mounted(&repository->place))
+        unmount_begin(storage, repository->name);
+    repository_table_remove(storage, repository);
+}
+
 /* A configured one, or one of before the restart, stays in the table: health looks try it again. */
 static enum outcome
 connect_forget(struct call *call)
@@ -159,7 +171,7 @@ connect_forget(struct call *call)
     if (state->keep)
         repository_change_health(place, "unavailable", call_error(call)->message);
     else
-        repository_table_remove(storage, place);
+        forget(storage, place);
     return call_complete(call, NULL);
 }
 
@@ -215,7 +227,7 @@ disconnect_leave(struct call *call)
         return call_fail(call, TAKE(error));
     }
     repository_publish(repository, "repository.disconnected");
-    repository_table_remove(storage, repository);
+    forget(storage, repository);
     repository_table_write(storage, &state->remembered);
     call_set_lane(call, POOL_REPOSITORY, &storage->remember_lane);
     writer = call_result(call);
@@ -233,6 +245,20 @@ disconnect_remember(struct call *call)
     if (!write_remembered(call, &state->remembered, &error))
         return call_complete(call, "comes back after a restart: %s", error->message);
     return call_complete(call, NULL);
+}
+
+/* The name is free again when this has answered, unless the server is in the way. */
+static enum outcome
+disconnect_wait(struct call *call)
+{
+    const struct name_args *args = call->args;
+    _cleanup_free_ char *key = xprintf("unmounted %s", args->repository);
+
+    if (!unmount_is_under_way(call->context, args->repository))
+        return call_complete(call, NULL);
+    if (call_elapsed_ms(call) >= UNMOUNT_WAIT_MS)
+        return call_complete(call, "its server is waited for in the background");
+    return call_wait(call, key, UNMOUNT_WAIT_MS, "being unmounted");
 }
 
 static void
@@ -447,15 +473,18 @@ const struct verb repository_verbs[] = {
                   .about = "Its name here; lasts as long as the connection."),
             PARAM(connect_args, place.kind, "kind", .type = PARAM_CHOICE, .required = true,
                   .choices = kind_choices,
-                  .about = "What it is: a local directory (dir); nfs and gluster are to come."),
+                  .about = "What it is: a local directory (dir, needs path), an export that the "
+                           "agent mounts (nfs, needs server and export); gluster is to come."),
             PARAM(connect_args, place.path, "path", .type = PARAM_PATH,
                   .about = "dir: the directory. gluster: the directory in the volume."),
             PARAM(connect_args, place.server, "server", .type = PARAM_TEXT,
-                  .about = "nfs: the server."),
+                  .about = "nfs: the server's name or address."),
             PARAM(connect_args, place.export, "export", .type = PARAM_PATH,
-                  .about = "nfs: what it exports."),
+                  .about = "nfs: the directory that it exports."),
             PARAM(connect_args, place.options, "options", .type = PARAM_TEXT,
-                  .about = "nfs: mount options."),
+                  .about = "nfs: mount options beside the agent's own, separated by commas: ro, "
+                           "vers, sec, port, proto, rsize, wsize, timeo, retrans, nconnect, "
+                           "noresvport, nosharecache, noatime."),
             PARAM(connect_args, place.volume, "volume", .type = PARAM_TEXT,
                   .about = "gluster: the volume."),
             PARAM(connect_args, place.servers, "servers", .type = PARAM_TEXTS,
@@ -485,7 +514,8 @@ const struct verb repository_verbs[] = {
         .result = &empty_shape,
         .errors = ERRORS(ERROR_REPOSITORY_NOT_FOUND, ERROR_WRONG_STATE),
         .steps = STEPS({ "forget", disconnect_leave, .pool = POOL_LOOP },
-                       { "remember", disconnect_remember, .pool = POOL_REPOSITORY }),
+                       { "remember", disconnect_remember, .pool = POOL_REPOSITORY },
+                       { "unmount", disconnect_wait, .pool = POOL_LOOP }),
         .state_size = sizeof(struct disconnect_state),
         .state_done = disconnect_done,
         .object = name_repository,

@@ -27,15 +27,49 @@ repository_ref(struct repository *repository)
 }
 
 static void
+close_folders(struct repository *repository)
+{
+    folder_close(TAKE(repository->images));
+    folder_close(TAKE(repository->folder));
+}
+
+static void
 repository_free(struct repository *repository)
 {
-    folder_close(repository->images);
-    folder_close(repository->folder);
+    close_folders(repository);
     free(repository->name);
     repository_place_done(&repository->place);
     free(repository->path);
     free(repository->reason);
     free(repository);
+}
+
+static void
+close_job(struct job *job)
+{
+    close_folders(CONTAINER_OF(job, struct repository, closing));
+}
+
+static void
+close_job_finished(struct job *job)
+{
+    repository_free(CONTAINER_OF(job, struct repository, closing));
+}
+
+/* With the last descriptor of a file system that was unmounted its server is left, which takes long
+   when that is dead: not on the loop. */
+static void
+close_and_free(struct repository *repository)
+{
+    _cleanup_(error_freep) struct error *ignored = NULL;
+
+    repository->closing = (struct job){ .run = close_job,
+                                        .finished = close_job_finished,
+                                        .lane = &repository->lane,
+                                        .pool = POOL_REPOSITORY };
+    if (!repository->folder ||
+        !workers_submit(repository->storage->agent->workers, &repository->closing, &ignored))
+        repository_free(repository);
 }
 
 /* The job that gave back the last reference may still be counted in its lane: its own message comes
@@ -49,7 +83,16 @@ free_when_idle(struct message *message)
         repository->copies.running > 0 || repository->copies.waiting > 0)
         loop_post(repository->storage->agent->loop, message);
     else
-        repository_free(repository);
+        close_and_free(repository);
+}
+
+void
+repository_drop(struct storage *storage, struct repository *repository)
+{
+    LOOP_ONLY();
+    if (repository)
+        repository->storage = storage;
+    repository_unref(repository);
 }
 
 void
@@ -72,7 +115,7 @@ repository_placeholder(const char *name, const struct repository_place *place)
 
     repository->name = xstrdup(name);
     repository_place_copy(place, &repository->place);
-    repository->path = xstrdup(place->path);
+    repository->path = repository_place_folder(place, name);
     atomic_init(&repository->references, 1);
     repository->health = "connecting";
     repository->lane.name = repository->copies.name = repository->name;
@@ -232,6 +275,8 @@ repository_open(const char *name, const struct repository_place *place, bool cre
     struct statvfs space;
 
     WORKER_ONLY();
+    if (!repository_place_attach(place, path, err))
+        return false;
     if (!open_root(path, create, &repository->folder, err))
         return false;
     if (!read_or_make(repository->folder, path, create, &record, err))
@@ -320,6 +365,8 @@ repository_write_status(const struct repository *repository, const struct reposi
     writer_object(writer);
     writer_member_string(writer, "repository", repository->name);
     repository_place_write(&repository->place, writer);
+    if (!repository->place.path)
+        writer_member_string(writer, "path", repository->path);
     writer_member_string(writer, "uuid", known ? repository->uuid : NULL);
     writer_key(writer, "capacity");
     known ? writer_unsigned(writer, look->capacity) : writer_null(writer);

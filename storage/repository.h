@@ -40,6 +40,7 @@ struct repository {
     _Atomic int64_t look_started_ns; /* when a worker began to look (monotonic); 0: not yet */
     struct message freed;            /* private */
     struct storage *storage;         /* loop only, as all below */
+    struct job closing;              /* private */
     struct lane lane;                /* bounds the workers that this repository may hold */
     struct lane copies;              /* likewise of the copy threads */
     const char *health;              /* "connecting", "ok", "unavailable"; static text */
@@ -51,6 +52,8 @@ struct repository {
     struct repository *next;
 };
 
+/* Loop.  Gives back one that was opened, and does not get into the table. */
+void repository_drop(struct storage *storage, struct repository *repository); /* NULL is fine */
 /* Loop.  A reference to a connected one that is well.
    Errors: RepositoryNotFound, RepositoryUnavailable (connecting, or not well: with the reason). */
 bool repository_find(struct storage *storage, const char *name, struct repository **ret_repository,

@@ -24,12 +24,15 @@
 #include "storage/endpoint.h"
 #include "storage/image-serve-table.h"
 #include "storage/image.h"
+#include "storage/mount.h"
 #include "storage/repository-verbs.h"
+#include "storage/unmount.h"
 
 #define SETTLE_LIMIT_MS 1000
 #define RESUME_DELAY_MS 1000
 #define TOOLS_INTERVAL_MS 30000
 #define SOCKET_FOLDER "nbd"
+#define MOUNT_FOLDER "mnt"
 #define REMEMBERED_SIZE_MAX (4 * 1024 * 1024)
 
 struct storage *
@@ -224,6 +227,7 @@ settle(struct storage *storage)
     timer_disarm(storage->agent->loop, &storage->settle_limit);
     storage->resume.fire = resume_late;
     resume_all(storage, INT64_MAX);
+    unmount_what_is_left(storage);
     if (settled)
         settled(storage->settled_context);
 }
@@ -468,12 +472,14 @@ storage_open(struct storage *storage, struct agent *agent, void (*settled)(void 
              void *settled_context, struct error **err)
 {
     const struct configured *configured = storage->configured;
+    _cleanup_free_ char *mounts = xprintf("%s/" MOUNT_FOLDER, agent->config->run_dir);
 
     (void)err;
     storage->agent = agent;
     storage->settled = settled;
     storage->settled_context = settled_context;
     make_socket_folder(agent->config);
+    mount_use_folder(mounts);
     storage->remember_lane = (struct lane){ .name = "run-time directory", .limit = 1 };
     storage->repository_provider = (struct snapshot_provider){ .topic = "repository.connected",
                                                                .pool = POOL_LOOP,

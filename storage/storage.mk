@@ -28,6 +28,7 @@ libhostler_a_SOURCES += \
   storage/image-steps.c storage/image-steps.h \
   storage/image-verbs.c \
   storage/image.c storage/image.h \
+  storage/mount.c storage/mount.h \
   storage/nbd-socket.c storage/nbd-socket.h \
   storage/qemu-lock.c storage/qemu-lock.h \
   storage/reader.c storage/reader.h \
@@ -38,11 +39,12 @@ libhostler_a_SOURCES += \
   storage/repository.c storage/repository.h \
   storage/storage.c storage/storage.h \
   storage/transfer.c storage/transfer.h \
+  storage/unmount.c storage/unmount.h \
   storage/uring.c storage/uring.h
 
 UNIT_TESTS += tests/unit/test-checksum tests/unit/test-copy tests/unit/test-endpoint tests/unit/test-endpoint-nbd \
   tests/unit/test-folder tests/unit/test-format tests/unit/test-image tests/unit/test-image-data tests/unit/test-image-lock tests/unit/test-image-verbs \
-  tests/unit/test-qemu-lock tests/unit/test-repository-check tests/unit/test-repository-place tests/unit/test-repository-verbs tests/unit/test-transfer \
+  tests/unit/test-mount tests/unit/test-qemu-lock tests/unit/test-repository-check tests/unit/test-repository-place tests/unit/test-repository-verbs tests/unit/test-transfer \
   tests/unit/test-image-serve tests/unit/test-image-serve-record tests/unit/test-image-serve-verbs
 EXTRA_DIST += tests/unit/endpoint-fixture.h tests/unit/repository-fixture.h \
   tests/unit/storage-fixture.h

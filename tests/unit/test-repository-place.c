@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "storage/mount.h"
 #include "storage/repository-place.h"
 
 static void
@@ -59,13 +60,43 @@ what_belongs_to_another_kind_is_refused(void **state)
 }
 
 static void
+a_kind_that_is_mounted_needs_to_know_what_and_is_found_below_the_run_time_directory(void **state)
+{
+    struct repository_place place = { 0 };
+
+    (void)state;
+    set(&place, "kind", "nfs");
+    assert_refused(&place, ERROR_INVALID_PARAMS,
+                   "'server' is missing: kind 'nfs' needs 'server' and 'export'");
+    set(&place, "server", "nas1");
+    assert_refused(&place, ERROR_INVALID_PARAMS, "'export' is missing");
+    set(&place, "export", "/export");
+    set(&place, "path", "/srv/fast");
+    assert_refused(&place, ERROR_INVALID_PARAMS, "'path' is not for kind 'nfs'");
+    free(TAKE(place.path));
+    set(&place, "options", "exec");
+    assert_refused(&place, ERROR_INVALID_PARAMS, "'options' has 'exec'");
+    set(&place, "options", "ro");
+    mount_use_folder("/run/hostler/mnt");
+    _cleanup_free_ char *folder = repository_place_folder(&place, "fast");
+    _cleanup_free_ char *text = repository_place_text(&place);
+    struct error *error = NULL;
+
+    assert_true(repository_place_check(&place, &error));
+    assert_true(repository_place_is_mounted(&place));
+    assert_string_equal(folder, "/run/hostler/mnt/fast");
+    assert_string_equal(text, "nas1:/export");
+    repository_place_done(&place);
+}
+
+static void
 an_unknown_kind_and_an_unknown_key_are_named(void **state)
 {
     struct repository_place place = { .kind = "tape" };
     struct error *error = NULL;
 
     (void)state;
-    assert_refused(&place, ERROR_BACKEND_UNAVAILABLE, "kind 'tape': it knows 'dir'");
+    assert_refused(&place, ERROR_BACKEND_UNAVAILABLE, "kind 'tape': it knows 'dir', 'nfs'");
     assert_false(repository_place_set(&place, "kind", "tape", &error));
     assert_int_equal(error->code, ERROR_BACKEND_UNAVAILABLE);
     error_free(TAKE(error));
@@ -136,6 +167,8 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_a_kind_needs_is_named_when_it_is_missing),
         cmocka_unit_test(what_belongs_to_another_kind_is_refused),
+        cmocka_unit_test(
+            a_kind_that_is_mounted_needs_to_know_what_and_is_found_below_the_run_time_directory),
         cmocka_unit_test(an_unknown_kind_and_an_unknown_key_are_named),
         cmocka_unit_test(what_was_written_is_read_again),
         cmocka_unit_test(places_are_the_same_only_with_all_that_they_have),

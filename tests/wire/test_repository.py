@@ -2,6 +2,7 @@
 """repository.*: connecting, remembering, health, check and fix; and what a full backend answers."""
 import json
 import os
+import pathlib
 import shutil
 import subprocess
 
@@ -150,3 +151,29 @@ def test_a_repository_section_that_is_wrong_is_named_with_file_and_line(make_age
         done = subprocess.run(agent.command(), capture_output=True, text=True, timeout=60,
                               env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0"})  # it leaves at once, freeing nothing
         assert done.returncode == 2 and part in done.stderr, done
+
+
+def test_an_export_that_cannot_be_mounted_is_unavailable_and_leaves_nothing(agent, client):
+    # Nobody listens on that port; and where the kernel has no NFS, that is said.
+    nowhere = {"repository": "far", "kind": "nfs", "server": "127.0.0.1", "export": "/x", "options": "port=1"}
+    error = client.error("repository.connect", nowhere)
+    assert error.name == "RepositoryUnavailable" and "cannot mount '127.0.0.1:/x'" in error.message
+    assert client.error("repository.status", {"repository": "far"}).name == "RepositoryNotFound"
+    for wrong in ({"options": "ro,exec"}, {"options": "hard"}, {"server": "-o"}, {"export": "/a b"}, {"path": "/srv"}):
+        error = client.error("repository.connect", {**nowhere, **wrong})
+        assert error.name == "InvalidParams" and error.data["param"] in wrong, error
+
+
+def test_what_an_earlier_agent_had_mounted_and_nobody_wants_is_unmounted(agent):
+    agent.kill()
+    point = agent.run_dir / "mnt" / "far"
+    point.mkdir(parents=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(point)], check=True)
+    try:
+        agent.start()
+        with agent.connect() as client:
+            while point.exists():  # its folder goes last
+                client.call("host.ping")
+        assert str(point) not in pathlib.Path("/proc/self/mountinfo").read_text()
+    finally:
+        subprocess.run(["umount", "-l", str(point)], stderr=subprocess.DEVNULL, check=False)
