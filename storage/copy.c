@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A ring of chunks, each of which is read, looked through, and written where it is not zero; and now
+ * Some chunks, each of which is read, looked through, and written where it is not zero; and now
  * and then what is written is made durable and recorded.
  *
  *      watermark            next                        total
@@ -42,8 +42,8 @@ struct chunk {
 struct run {
     const struct copy *copy;
     struct chunk chunks[COPY_CHUNKS];
-    size_t turn;          /* of the chunk that is used next */
     uint64_t total, next; /* bytes; 'next': where the next chunk begins */
+    uint64_t data_end;    /* the source has data up to there, as it said when it was asked last */
     struct recorder *recorder;
     struct endpoint_request flush;
     bool flushing, recording;
@@ -198,7 +198,8 @@ put(const struct run *run, struct chunk *chunk, enum content content, size_t beg
     *write = (struct endpoint_request){ .act = ENDPOINT_DO_WRITE,
                                         .offset = chunk->offset + begin,
                                         .bytes = chunk->bytes + begin,
-                                        .size = size };
+                                        .size = size,
+                                        .from_cache = chunk->read.from_cache };
     endpoint_begin(run->copy->target, write);
     return true;
 }
@@ -420,12 +421,29 @@ clone_some(struct run *run)
     return true;
 }
 
-/* One extent, or as much of it as one step takes; '*ret_begun' is false where the rate forbids it. */
+/* Where what comes next ends, and whether it was passed as a hole. */
 static bool
-begin_next(struct run *run, bool *ret_begun, struct error **err)
+find_data(struct run *run, bool *ret_passed, uint64_t *ret_end, struct error **err)
 {
     const struct copy *copy = run->copy;
-    struct chunk *chunk = &run->chunks[run->turn];
+
+    *ret_passed = false;
+    *ret_end = run->data_end;
+    /* Asking again for each chunk of a long extent costs as much as copying it (tmpfs). */
+    if (run->next < run->data_end)
+        return true;
+    if (!endpoint_extent(copy->source, run->next, run->total, ret_passed, ret_end, err))
+        return false;
+    if (*ret_passed)
+        return pass_hole(run, *ret_end, ret_passed, ret_end, err);
+    run->data_end = *ret_end;
+    return true;
+}
+
+/* One extent, or as much of it as one step takes; '*ret_begun' is false where the rate forbids it. */
+static bool
+begin_next(struct run *run, struct chunk *chunk, bool *ret_begun, struct error **err)
+{
     uint64_t end;
     size_t size;
     bool passed = false;
@@ -433,8 +451,7 @@ begin_next(struct run *run, bool *ret_begun, struct error **err)
     *ret_begun = true;
     if (clone_some(run))
         return true;
-    if (!endpoint_extent(copy->source, run->next, run->total, &passed, &end, err) ||
-        (passed && !pass_hole(run, end, &passed, &end, err)))
+    if (!find_data(run, &passed, &end, err))
         return false;
     if (passed) {
         run->next = end;
@@ -449,7 +466,6 @@ begin_next(struct run *run, bool *ret_begun, struct error **err)
     if (!read_chunk(run, chunk, run->next, size, err))
         return false;
     run->next += size;
-    run->turn = (run->turn + 1) % COPY_CHUNKS;
     return true;
 }
 
@@ -463,18 +479,29 @@ tell_progress(const struct run *run)
         copy->progress(copy->context, done, run->total);
 }
 
+/* The first that is free: where chunks end at once it is always the same, and its memory stays in the
+   processor's cache. */
+static struct chunk *
+free_chunk(struct run *run)
+{
+    for (size_t i = 0; i < COPY_CHUNKS; i++)
+        if (run->chunks[i].state == CHUNK_FREE)
+            return &run->chunks[i];
+    return NULL;
+}
+
 /* A kill may cost an interval, and no more. */
 static bool
 may_begin(const struct run *run)
 {
-    return run->next < run->total && run->chunks[run->turn].state == CHUNK_FREE &&
-           run->next - run->recorded < COPY_INTERVAL_SIZE;
+    return run->next < run->total && run->next - run->recorded < COPY_INTERVAL_SIZE;
 }
 
 /* One turn of the loop; '*ret_moved' tells whether anything could be done in it. */
 static bool
 turn(struct run *run, bool *ret_moved, struct error **err)
 {
+    struct chunk *chunk;
     bool begun = false;
 
     *ret_moved = false;
@@ -483,7 +510,8 @@ turn(struct run *run, bool *ret_moved, struct error **err)
         return false;
     if (!run->flushing && !run->recording && is_due(run))
         begin_checkpoint(run);
-    if (may_begin(run) && !begin_next(run, &begun, err))
+    chunk = may_begin(run) ? free_chunk(run) : NULL;
+    if (chunk && !begin_next(run, chunk, &begun, err))
         return false;
     *ret_moved |= begun;
     if (*ret_moved)

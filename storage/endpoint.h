@@ -68,6 +68,8 @@ enum endpoint_act { ENDPOINT_DO_READ, ENDPOINT_DO_WRITE, ENDPOINT_DO_FLUSH };
 struct endpoint_request {
     enum endpoint_act act;
     bool done;
+    /* The bytes were in the page cache.  Set by a read; for a write, that no device is busy reading. */
+    bool from_cache;
     uint64_t offset;
     size_t size; /* bytes; at most COPY_CHUNK_SIZE */
     char *bytes;
