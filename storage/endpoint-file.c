@@ -24,6 +24,7 @@
 
 #include "storage/copy.h"
 #include "storage/endpoint-kind.h"
+#include "storage/qemu-lock.h"
 #include "storage/uring.h"
 
 #ifndef RWF_DONTCACHE /* Debian 12's headers are older than the kernels that take it */
@@ -44,6 +45,7 @@ struct file_endpoint {
     bool drops_pages;    /* whether it takes RWF_DONTCACHE */
     struct uring *uring; /* owned; NULL: none was needed, or is to be had */
     void *map;           /* all of a file that is read, only for mincore(); or NULL */
+    size_t map_size;
 };
 
 static struct file_endpoint *
@@ -230,7 +232,8 @@ try_direct(struct file_endpoint *file)
     if (file->uring)
         file->direct_fd = open(path, (access & O_ACCMODE) | O_DIRECT | O_CLOEXEC);
     if ((access & O_ACCMODE) == O_RDONLY && file->direct_fd >= 0) {
-        file->map = mmap(NULL, file->endpoint.size, PROT_READ, MAP_SHARED, file->fd, 0);
+        file->map_size = file->endpoint.size;
+        file->map = mmap(NULL, file->map_size, PROT_READ, MAP_SHARED, file->fd, 0);
         if (file->map == MAP_FAILED)
             file->map = NULL;
     }
@@ -373,7 +376,7 @@ file_close(struct endpoint *endpoint)
 
     uring_free(file->uring);
     if (file->map)
-        (void)munmap(file->map, endpoint->size);
+        (void)munmap(file->map, file->map_size);
     if (file->direct_fd >= 0)
         (void)close(file->direct_fd);
     if (file->fd >= 0)
@@ -393,6 +396,12 @@ static const struct endpoint_kind file_kind = { .extent = file_extent,
                                                 .advance = file_advance,
                                                 .cancel = file_cancel,
                                                 .close = file_close };
+
+int
+endpoint_file_fd(const struct endpoint *file)
+{
+    return CONTAINER_OF(file, const struct file_endpoint, endpoint)->fd;
+}
 
 static bool
 measure(struct file_endpoint *file, struct error **err)
@@ -434,7 +443,8 @@ endpoint_open_file(int dirfd, const char *name, enum endpoint_mode mode,
                       name);
         else
             fail(&file->endpoint, "open", 0, err);
-    } else if (measure(file, err)) {
+    } else if (measure(file, err) &&
+               (mode == ENDPOINT_WRITE || qemu_lock_out_writers(file->fd, name, err))) {
         if (mode == ENDPOINT_READ)
             (void)posix_fadvise(file->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
         *ret_endpoint = &file->endpoint;

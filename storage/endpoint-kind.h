@@ -42,6 +42,10 @@ bool endpoint_open_file(int dirfd, const char *name, enum endpoint_mode mode,
 bool endpoint_open_nbd(int dirfd, const char *name, enum endpoint_mode mode, bool allow_base,
                        const atomic_bool *abort, struct endpoint **ret_endpoint, struct error **err)
     _must_check_;
+int endpoint_file_fd(const struct endpoint *file);
+/* False: this one cannot be read like this, for whatever reason. */
+bool endpoint_open_map(int dirfd, const char *name, const atomic_bool *abort,
+                       struct endpoint **ret_endpoint) _must_check_;
 /* endpoint_inspect() of the qcow2 'file', which messages call 'shown'. */
 bool endpoint_inspect_qcow2(const char *file, const char *shown, uint64_t size_max,
                             uint64_t *ret_size, struct error **err) _must_check_;

@@ -35,6 +35,10 @@ endpoint_open(struct folder *folder, const char *name, enum image_format format,
     WORKER_ONLY();
     if (format == IMAGE_RAW)
         return endpoint_open_file(dirfd >= 0 ? dirfd : AT_FDCWD, name, mode, ret_endpoint, err);
+    /* What cannot be read like this is for QEMU, which also tells why. */
+    if (mode == ENDPOINT_READ && !allow_base &&
+        endpoint_open_map(dirfd >= 0 ? dirfd : AT_FDCWD, name, abort, ret_endpoint))
+        return true;
     return endpoint_open_nbd(dirfd, name, mode, allow_base, abort, ret_endpoint, err);
 }
 

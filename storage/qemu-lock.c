@@ -13,6 +13,10 @@
 
 #define FIRST_BYTE 100 /* RAW_LOCK_PERM_BASE; RAW_LOCK_SHARED_BASE is 200 */
 #define BYTE_COUNT 200 /* up to the end of the second group */
+/* A reader holds the first, and by the second says that nobody may write; a writer holds the third. */
+#define BYTE_READS 100
+#define BYTE_NO_WRITERS 201
+#define BYTE_WRITES 101
 #define PATIENCE_MS 1000
 #define PAUSE_MS 50
 
@@ -59,4 +63,28 @@ qemu_lock_require_free(struct folder *folder, const char *name, const atomic_boo
                              name);
         (void)nanosleep(&pause, NULL);
     }
+}
+
+static bool
+share_byte(int fd, off_t byte)
+{
+    struct flock lock = { .l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1 };
+
+    return fcntl(fd, F_OFD_SETLK, &lock) == 0;
+}
+
+bool
+qemu_lock_out_writers(int fd, const char *name, struct error **err)
+{
+    struct flock writer = {
+        .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = BYTE_WRITES, .l_len = 1
+    };
+
+    if (!share_byte(fd, BYTE_READS) || !share_byte(fd, BYTE_NO_WRITERS) ||
+        fcntl(fd, F_OFD_GETLK, &writer) < 0 || writer.l_type == F_UNLCK)
+        return true;
+    return error_set(err, ERROR_IMAGE_IN_USE,
+                     "a guest, or another program of QEMU, writes to '%s': shut it down, or try "
+                     "again later",
+                     name);
 }

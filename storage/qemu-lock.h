@@ -23,4 +23,11 @@
 bool qemu_lock_require_free(struct folder *folder, const char *name, const atomic_bool *abort,
                             struct error **err) _must_check_;
 
+/*
+ * Keeps programs of QEMU from writing to the file that 'fd' has open (to read), for as long as it is open:
+ * a guest is refused meanwhile, as by another guest.  ImageInUse when one has it open to write.  Where
+ * the file system knows no locks nothing can be told, and it is done all the same.
+ */
+bool qemu_lock_out_writers(int fd, const char *name, struct error **err) _must_check_;
+
 #endif

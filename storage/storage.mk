@@ -6,6 +6,7 @@ libhostler_a_SOURCES += \
   storage/copy.c storage/copy.h \
   storage/endpoint-file.c \
   storage/endpoint-kind.h \
+  storage/endpoint-map.c \
   storage/endpoint-nbd.c \
   storage/endpoint.c storage/endpoint.h \
   storage/folder-kind.h \
@@ -42,7 +43,7 @@ libhostler_a_SOURCES += \
   storage/unmount.c storage/unmount.h \
   storage/uring.c storage/uring.h
 
-UNIT_TESTS += tests/unit/test-checksum tests/unit/test-copy tests/unit/test-endpoint tests/unit/test-endpoint-nbd \
+UNIT_TESTS += tests/unit/test-checksum tests/unit/test-copy tests/unit/test-endpoint tests/unit/test-endpoint-map tests/unit/test-endpoint-nbd \
   tests/unit/test-folder tests/unit/test-format tests/unit/test-image tests/unit/test-image-data tests/unit/test-image-lock tests/unit/test-image-verbs \
   tests/unit/test-mount tests/unit/test-qemu-lock tests/unit/test-repository-check tests/unit/test-repository-place tests/unit/test-repository-verbs tests/unit/test-transfer \
   tests/unit/test-image-serve tests/unit/test-image-serve-record tests/unit/test-image-serve-verbs

@@ -158,7 +158,7 @@ an_abort_ends_the_wait(void **state)
     {
         _cleanup_(error_freep) struct error *err = NULL;
 
-        if (!endpoint_open(place, "data", IMAGE_QCOW2, ENDPOINT_READ, false, &abort, &endpoint,
+        if (!endpoint_open(place, "data", IMAGE_QCOW2, ENDPOINT_WRITE, false, &abort, &endpoint,
                            &err))
             fail_msg("%s", err->message);
     }

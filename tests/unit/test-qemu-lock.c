@@ -92,6 +92,50 @@ what_is_no_file_cannot_be_told_of(void **state)
     image_close(image);
 }
 
+static bool
+byte_is_free(int fd, off_t start)
+{
+    struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = start, .l_len = 1 };
+
+    assert_int_equal(fcntl(fd, F_OFD_GETLK, &lock), 0);
+    return lock.l_type == F_UNLCK;
+}
+
+static void
+a_writer_is_kept_out_as_long_as_it_is_open(void **state)
+{
+    struct image *image = open_it();
+    int fd = openat(folder_fd(image->folder), "data", O_RDONLY | O_CLOEXEC);
+    int other = openat(folder_fd(image->folder), "data", O_RDWR | O_CLOEXEC);
+    struct error *error = NULL;
+
+    (void)state;
+    succeed(qemu_lock_out_writers(fd, "data", &error), error);
+    assert_false(byte_is_free(other, 201));
+    (void)close(fd);
+    assert_true(byte_is_free(other, 201));
+    (void)close(other);
+    image_close(image);
+}
+
+static void
+who_finds_a_writer_there_is_refused_and_who_finds_readers_is_not(void **state)
+{
+    struct image *image = open_it();
+    int fd = openat(folder_fd(image->folder), "data", O_RDONLY | O_CLOEXEC);
+    struct error *error = NULL;
+    int other = lock_byte(101);
+
+    (void)state;
+    refused(qemu_lock_out_writers(fd, "data", &error), &error, ERROR_IMAGE_IN_USE);
+    (void)close(other);
+    other = lock_byte(100);
+    succeed(qemu_lock_out_writers(fd, "data", &error), error);
+    (void)close(other);
+    (void)close(fd);
+    image_close(image);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 int
@@ -102,6 +146,8 @@ main(void)
         TEST(other_programs_locks_are_not_qemus),
         TEST(whoever_aborts_does_not_wait),
         TEST(what_is_no_file_cannot_be_told_of),
+        TEST(a_writer_is_kept_out_as_long_as_it_is_open),
+        TEST(who_finds_a_writer_there_is_refused_and_who_finds_readers_is_not),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A qcow2 that stands alone, read without QEMU: where in the file each of its extents lies is what
+ * qemu-img map tells, and there it is read like any file.
+ *
+ * Only to read, only while nobody writes (our lock and QEMU's are held), and only what is neither
+ * compressed nor encrypted, whose bytes are no image's.  Whoever finds it cannot be done reads through
+ * qemu-nbd (storage/endpoint-nbd.c), which is also who tells what is wrong.
+ */
+#include <config.h>
+
+#include <jansson.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "agent/base/child.h"
+#include "storage/endpoint-kind.h"
+
+#define MAP_OUTPUT_MAX (32 * 1024 * 1024) /* bytes of JSON: some 300,000 extents */
+#define MAP_TIMEOUT_MS 60000
+
+struct segment {
+    uint64_t start, end; /* bytes of what the image shows; each begins where the last ends */
+    uint64_t place;      /* in the file; UINT64_MAX: it reads as zeros */
+};
+
+/* One request, as one or more of the file's. */
+struct map_request {
+    struct endpoint_request *whole; /* the caller's */
+    struct map_request *next;
+    size_t count;
+    struct endpoint_request parts[];
+};
+
+struct map_endpoint {
+    struct endpoint endpoint;
+    struct endpoint *file;    /* owned */
+    struct segment *segments; /* owned; they cover all of it */
+    size_t count;
+    struct map_request *under_way; /* owned */
+};
+
+static struct map_endpoint *
+map_of(struct endpoint *endpoint)
+{
+    return CONTAINER_OF(endpoint, struct map_endpoint, endpoint);
+}
+
+/* The one that 'offset' is in. */
+static const struct segment *
+find_segment(const struct map_endpoint *map, uint64_t offset)
+{
+    size_t first = 0, behind = map->count;
+
+    while (behind - first > 1) {
+        size_t middle = first + (behind - first) / 2;
+
+        if (map->segments[middle].start <= offset)
+            first = middle;
+        else
+            behind = middle;
+    }
+    return &map->segments[first];
+}
+
+static bool
+map_extent(struct endpoint *endpoint, uint64_t offset, uint64_t end, bool *ret_zero,
+           uint64_t *ret_end, struct error **err)
+{
+    const struct map_endpoint *map = map_of(endpoint);
+    const struct segment *segment = find_segment(map, offset);
+    const struct segment *behind = map->segments + map->count;
+
+    (void)err;
+    *ret_zero = segment->place == UINT64_MAX;
+    do
+        *ret_end = segment->end;
+    while (++segment < behind && *ret_end < end && (segment->place == UINT64_MAX) == *ret_zero);
+    if (*ret_end > end)
+        *ret_end = end;
+    return true;
+}
+
+/* What of the range lies in one piece: in the file at '*ret_place', or nowhere. */
+static size_t
+first_piece(const struct map_endpoint *map, uint64_t offset, size_t size, uint64_t *ret_place)
+{
+    const struct segment *segment = find_segment(map, offset);
+    uint64_t there = segment->end - offset;
+
+    *ret_place =
+        segment->place == UINT64_MAX ? UINT64_MAX : segment->place + (offset - segment->start);
+    return there < size ? (size_t)there : size;
+}
+
+static bool
+map_read(struct endpoint *endpoint, uint64_t offset, void *ret_bytes, size_t size,
+         struct error **err)
+{
+    struct map_endpoint *map = map_of(endpoint);
+    char *bytes = ret_bytes;
+
+    while (size > 0) {
+        uint64_t place;
+        size_t piece = first_piece(map, offset, size, &place);
+
+        if (place == UINT64_MAX)
+            memset(bytes, 0, piece);
+        else if (!endpoint_read(map->file, place, bytes, piece, err))
+            return false;
+        bytes += piece;
+        offset += piece;
+        size -= piece;
+    }
+    return true;
+}
+
+static size_t
+count_pieces(const struct map_endpoint *map, uint64_t offset, size_t size)
+{
+    size_t count = 0;
+    uint64_t place;
+
+    for (; size > 0; count++) {
+        size_t piece = first_piece(map, offset, size, &place);
+
+        offset += piece;
+        size -= piece;
+    }
+    return count;
+}
+
+static void
+begin_pieces(struct map_endpoint *map, struct map_request *request)
+{
+    uint64_t offset = request->whole->offset;
+    char *bytes = request->whole->bytes;
+
+    for (size_t i = 0; i < request->count; i++) {
+        struct endpoint_request *part = &request->parts[i];
+        size_t left = request->whole->size - (size_t)(bytes - request->whole->bytes);
+
+        part->act = ENDPOINT_DO_READ;
+        part->bytes = bytes;
+        part->size = first_piece(map, offset, left, &part->offset);
+        offset += part->size;
+        bytes += part->size;
+        if (part->offset == UINT64_MAX) {
+            memset(part->bytes, 0, part->size);
+            part->done = true;
+        } else {
+            endpoint_begin(map->file, part);
+        }
+    }
+}
+
+/* Whether all of its parts are; then the whole is too. */
+static bool
+is_done(struct map_request *request)
+{
+    struct endpoint_request *whole = request->whole;
+
+    for (size_t i = 0; i < request->count; i++)
+        if (!request->parts[i].done)
+            return false;
+    whole->from_cache = request->parts[0].from_cache;
+    for (size_t i = 0; i < request->count; i++) {
+        struct error *error = TAKE(request->parts[i].error);
+
+        if (whole->error)
+            error_free(error);
+        else
+            whole->error = error;
+    }
+    whole->done = true;
+    return true;
+}
+
+static void
+collect(struct map_endpoint *map)
+{
+    struct map_request **place = &map->under_way;
+
+    while (*place) {
+        struct map_request *request = *place;
+
+        if (is_done(request)) {
+            *place = request->next;
+            free(request);
+        } else {
+            place = &request->next;
+        }
+    }
+}
+
+static void
+map_begin(struct endpoint *endpoint, struct endpoint_request *whole)
+{
+    struct map_endpoint *map = map_of(endpoint);
+    size_t count = count_pieces(map, whole->offset, whole->size);
+    struct map_request *request = xalloc(sizeof(*request) + count * sizeof(request->parts[0]));
+
+    request->whole = whole;
+    request->count = count;
+    request->next = map->under_way;
+    map->under_way = request;
+    begin_pieces(map, request);
+    collect(map);
+}
+
+static void
+map_poll(struct endpoint *endpoint, struct pollfd *ret_poll)
+{
+    struct map_endpoint *map = map_of(endpoint);
+
+    map->file->kind->poll(map->file, ret_poll);
+}
+
+static void
+map_advance(struct endpoint *endpoint, short events)
+{
+    struct map_endpoint *map = map_of(endpoint);
+
+    map->file->kind->advance(map->file, events);
+    collect(map);
+}
+
+static void
+map_cancel(struct endpoint *endpoint)
+{
+    struct map_endpoint *map = map_of(endpoint);
+
+    endpoint_cancel(map->file);
+    collect(map);
+}
+
+static void
+map_close(struct endpoint *endpoint)
+{
+    struct map_endpoint *map = map_of(endpoint);
+
+    endpoint_close(map->file);
+    free(map->segments);
+    free(endpoint->name);
+    free(map);
+}
+
+static const struct endpoint_kind map_kind = { .extent = map_extent,
+                                               .read = map_read,
+                                               .begin = map_begin,
+                                               .poll = map_poll,
+                                               .advance = map_advance,
+                                               .cancel = map_cancel,
+                                               .close = map_close };
+
+/* ---- opening ---- */
+
+/* Whether it is one that can be read like this, right behind the last. */
+static bool
+take_segment(struct map_endpoint *map, json_t *value)
+{
+    struct segment *segment = &map->segments[map->count];
+    json_t *start = json_object_get(value, "start"), *length = json_object_get(value, "length");
+    json_t *place = json_object_get(value, "offset");
+
+    if (!json_is_integer(start) || !json_is_integer(length) || json_integer_value(length) <= 0 ||
+        (uint64_t)json_integer_value(start) != map->endpoint.size ||
+        json_integer_value(json_object_get(value, "depth")) != 0)
+        return false;
+    segment->start = map->endpoint.size;
+    segment->end = segment->start + (uint64_t)json_integer_value(length);
+    segment->place = UINT64_MAX;
+    if (!json_is_true(json_object_get(value, "zero"))) {
+        /* Compressed data have no place of their own. */
+        if (!json_is_integer(place) || json_is_true(json_object_get(value, "compressed")) ||
+            (uint64_t)json_integer_value(place) + (segment->end - segment->start) >
+                endpoint_size(map->file))
+            return false;
+        segment->place = (uint64_t)json_integer_value(place);
+    }
+    map->endpoint.size = segment->end;
+    map->count++;
+    return true;
+}
+
+static bool
+take_map(struct map_endpoint *map, json_t *list)
+{
+    size_t count = json_array_size(list);
+    json_t *value;
+    size_t i;
+
+    if (count == 0)
+        return false;
+    map->segments = calloc(count, sizeof(map->segments[0]));
+    if (!map->segments)
+        return false;
+    json_array_foreach(list, i, value) if (!take_segment(map, value)) return false;
+    return true;
+}
+
+static bool
+read_map(struct map_endpoint *map, const char *file, const atomic_bool *abort)
+{
+    const struct child_limits limits = { .timeout_ms = MAP_TIMEOUT_MS,
+                                         .output_size = MAP_OUTPUT_MAX,
+                                         .abort = abort };
+    _cleanup_free_ char *node = xprintf(
+        "json:{\"driver\":\"qcow2\",\"backing\":null,\"file\":{\"driver\":\"file\",\"filename\":\"%s\"}}",
+        file);
+    const char *const argv[] = { "qemu-img", "map", "--output=json", node, NULL };
+    _cleanup_(error_freep) struct error *why_not = NULL;
+    _cleanup_text_ struct text output = TEXT_INIT;
+    json_t *list;
+    bool good;
+
+    if (!child_run(argv, -1, &limits, &output, &why_not))
+        return false;
+    list = json_loadb(output.bytes, output.length, 0, NULL);
+    good = take_map(map, list);
+    json_decref(list);
+    return good;
+}
+
+bool
+endpoint_open_map(int dirfd, const char *name, const atomic_bool *abort,
+                  struct endpoint **ret_endpoint)
+{
+    _cleanup_(error_freep) struct error *why_not = NULL;
+    struct map_endpoint *map = xalloc(sizeof(*map));
+    _cleanup_free_ char *file = NULL;
+    uint64_t size;
+
+    map->endpoint.kind = &map_kind;
+    map->endpoint.name = xstrdup(name);
+    if (endpoint_open_file(dirfd, name, ENDPOINT_READ, &map->file, &why_not)) {
+        file = xprintf("/proc/%d/fd/%d", (int)getpid(), endpoint_file_fd(map->file));
+        /* One with a backing or data file of its own is not what it is taken for here. */
+        if (endpoint_inspect_qcow2(file, name, UINT64_MAX, &size, &why_not) &&
+            read_map(map, file, abort) && map->endpoint.size == size) {
+            *ret_endpoint = &map->endpoint;
+            return true;
+        }
+    }
+    map_close(&map->endpoint);
+    return false;
+}
