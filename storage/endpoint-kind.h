@@ -46,6 +46,15 @@ int endpoint_file_fd(const struct endpoint *file);
 /* False: this one cannot be read like this, for whatever reason. */
 bool endpoint_open_map(int dirfd, const char *name, const atomic_bool *abort,
                        struct endpoint **ret_endpoint) _must_check_;
+/* What 'argv' serves, to be read only: it is killed when the endpoint is closed.  'program' is static text;
+   'name' is for messages; ownership of 'bridge' is taken, also when it fails. */
+struct nbd_bridge;
+bool endpoint_open_server(const char *const argv[], const char *program, const char *name,
+                          struct nbd_bridge *bridge_take, const atomic_bool *abort,
+                          struct endpoint **ret_endpoint, struct error **err) _must_check_;
+/* Ends what an endpoint's server reads from (storage/endpoint-url.c); NULL is fine.  '*ret_errors' (may be
+   NULL) gets its last words. */
+void nbd_bridge_close(struct nbd_bridge *bridge, struct text *ret_errors);
 /* endpoint_inspect() of the qcow2 'file', which messages call 'shown'. */
 bool endpoint_inspect_qcow2(const char *file, const char *shown, uint64_t size_max,
                             uint64_t *ret_size, struct error **err) _must_check_;

@@ -39,7 +39,10 @@
 
 struct nbd_endpoint {
     struct endpoint endpoint;
+    const char *program;         /* the server's; static text */
     struct child_server *server; /* owned, or NULL */
+    bool lasting;                /* the server does not end when its connection does */
+    struct nbd_bridge *bridge;   /* owned: what the server reads from; or NULL */
     struct nbd_handle *handle;   /* owned, or NULL */
     int file;                    /* owned: what QEMU opens by our descriptor; or -1 */
     const atomic_bool *abort;    /* borrowed, or NULL */
@@ -67,8 +70,9 @@ fail(const struct endpoint *endpoint, const char *what, uint64_t offset, struct 
 
     error_set(err, errnum == ENOSPC || errnum == EDQUOT ? ERROR_NO_SPACE : ERROR_BACKEND_FAILED,
               "cannot %s '%s' at byte %llu: %s", what, endpoint->name, (unsigned long long)offset,
-              text ? text : "qemu-nbd has ended");
-    return error_data_text(err, "backend", "qemu-nbd");
+              text ? text : "its server has ended");
+    return error_data_text(err, "backend", "%s",
+                           CONTAINER_OF(endpoint, const struct nbd_endpoint, endpoint)->program);
 }
 
 /* Lets libnbd work for a moment.  'since_ns' is when the silence began. */
@@ -79,12 +83,13 @@ run_handle(struct nbd_endpoint *nbd, int64_t since_ns, const char *what, uint64_
     if (nbd_poll(nbd->handle, POLL_MS) < 0)
         return fail(&nbd->endpoint, what, offset, err);
     if (nbd->abort && atomic_load(nbd->abort))
-        return error_set(err, ERROR_TASK_ABORTED, "aborted while qemu-nbd was to %s '%s'", what,
-                         nbd->endpoint.name);
+        return error_set(err, ERROR_TASK_ABORTED, "aborted while %s was to %s '%s'", nbd->program,
+                         what, nbd->endpoint.name);
     if (clock_monotonic_ns() - since_ns > SILENCE_MAX_MS * NS_PER_MS)
-        return error_set(
-            err, ERROR_TIMEOUT, "qemu-nbd has not answered for %d s: cannot %s '%s' at byte %llu",
-            SILENCE_MAX_MS / 1000, what, nbd->endpoint.name, (unsigned long long)offset);
+        return error_set(err, ERROR_TIMEOUT,
+                         "%s has not answered for %d s: cannot %s '%s' at byte %llu", nbd->program,
+                         SILENCE_MAX_MS / 1000, what, nbd->endpoint.name,
+                         (unsigned long long)offset);
     return true;
 }
 
@@ -229,13 +234,13 @@ request_ended(void *context, int *error)
     nbd->under_way--;
     nbd->answered_ns = clock_monotonic_ns();
     if (*error && nbd->abort && atomic_load(nbd->abort)) {
-        error_set(&request->error, ERROR_TASK_ABORTED, "aborted while qemu-nbd had '%s' open",
-                  request->endpoint->name);
+        error_set(&request->error, ERROR_TASK_ABORTED, "aborted while %s had '%s' open",
+                  nbd->program, request->endpoint->name);
     } else if (*error) {
         error_errno(&request->error, ERROR_BACKEND_FAILED, *error,
-                    "qemu-nbd has failed with '%s' at byte %llu", request->endpoint->name,
+                    "%s has failed with '%s' at byte %llu", nbd->program, request->endpoint->name,
                     (unsigned long long)request->offset);
-        error_data_text(&request->error, "backend", "qemu-nbd");
+        error_data_text(&request->error, "backend", "%s", nbd->program);
     }
     request->done = true;
     return 1; /* libnbd need not remember it */
@@ -338,7 +343,8 @@ nbd_end(struct endpoint *endpoint)
 
     if (nbd->handle && !nbd->abandoned)
         disconnect(nbd);
-    stop(nbd, nbd->abandoned ? 0 : END_PATIENCE_MS, NULL);
+    stop(nbd, nbd->abandoned || nbd->lasting ? 0 : END_PATIENCE_MS, NULL);
+    nbd_bridge_close(nbd->bridge, NULL);
     if (nbd->file >= 0)
         (void)close(nbd->file);
     free(endpoint->name);
@@ -359,21 +365,11 @@ static const struct endpoint_kind nbd_kind = { .extent = nbd_extent,
 /* ---- opening ---- */
 
 static bool
-start_server(struct nbd_endpoint *nbd, const char *file, enum endpoint_mode mode,
-             int *ret_connection, struct error **err)
+start_server(struct nbd_endpoint *nbd, const char *const argv[], int *ret_connection,
+             struct error **err)
 {
-    /* What is durable is decided by flush, which the copy calls before each record. */
-    const char *argv[10] = { "qemu-nbd", "--cache=writeback", "--discard=unmap",
-                             "--detect-zeroes=off" };
-    size_t n = 4;
     _cleanup_close_ int listener = -1, connection = -1;
 
-    if (mode == ENDPOINT_READ)
-        argv[n++] = "--read-only";
-    if (*file == '/') /* else "json:…", which says it too */
-        argv[n++] = "--format=qcow2";
-    argv[n++] = "--";
-    argv[n++] = file;
     if (!nbd_socket_make(&listener, &connection, err) ||
         !child_serve(argv, listener, &nbd->server, err))
         return false;
@@ -391,7 +387,7 @@ blame_server(struct nbd_endpoint *nbd, struct error **err)
         stop(nbd, 0, NULL);
         return false;
     }
-    stop(nbd, END_PATIENCE_MS, &words);
+    stop(nbd, nbd->lasting ? 0 : END_PATIENCE_MS, &words);
     while (words.length > 0 && words.bytes[words.length - 1] == '\n')
         words.bytes[--words.length] = '\0';
     if (words.length == 0)
@@ -403,7 +399,7 @@ blame_server(struct nbd_endpoint *nbd, struct error **err)
     error_set(err,
               endpoint_text_tells_lock(words.bytes) ? ERROR_IMAGE_IN_USE : ERROR_BACKEND_FAILED,
               "cannot open '%s': %s", nbd->endpoint.name, words.bytes);
-    error_data_text(err, "backend", "qemu-nbd");
+    error_data_text(err, "backend", "%s", nbd->program);
     return error_data_text(err, "text", "%s", words.bytes);
 }
 
@@ -425,17 +421,17 @@ shake_hands(struct nbd_endpoint *nbd, int connection, struct error **err)
 }
 
 static bool
-try_open(struct nbd_endpoint *nbd, const char *file, enum endpoint_mode mode, struct error **err)
+try_open(struct nbd_endpoint *nbd, const char *const argv[], struct error **err)
 {
     int connection = -1;
     int64_t size;
 
-    if (!start_server(nbd, file, mode, &connection, err))
+    if (!start_server(nbd, argv, &connection, err))
         return false;
     if (!shake_hands(nbd, connection, err))
         return blame_server(nbd, err);
     /* Whatever was inspected before: this is what QEMU has made of its header. */
-    if (nbd->file >= 0 && !child_server_holds_only(nbd->server, nbd->file)) {
+    if ((nbd->file >= 0 || nbd->bridge) && !child_server_holds_only(nbd->server, nbd->file)) {
         error_set(err, ERROR_CONFLICT,
                   "'%s' names another file that holds its data: that is not followed",
                   nbd->endpoint.name);
@@ -453,13 +449,12 @@ try_open(struct nbd_endpoint *nbd, const char *file, enum endpoint_mode mode, st
 
 /* As long as only a lock is in the way: that of a qemu-nbd whose agent has just died. */
 static bool
-open_patiently(struct nbd_endpoint *nbd, const char *file, enum endpoint_mode mode,
-               struct error **err)
+open_patiently(struct nbd_endpoint *nbd, const char *const argv[], struct error **err)
 {
     const struct timespec pause = { .tv_nsec = OPEN_PAUSE_MS * NS_PER_MS };
     int64_t since_ns = clock_monotonic_ns();
 
-    while (!try_open(nbd, file, mode, err)) {
+    while (!try_open(nbd, argv, err)) {
         if ((*err)->code != ERROR_IMAGE_IN_USE || (nbd->abort && atomic_load(nbd->abort)) ||
             clock_monotonic_ns() - since_ns > OPEN_PATIENCE_MS * NS_PER_MS)
             return false;
@@ -509,24 +504,65 @@ name_for_qemu(struct nbd_endpoint *nbd, int dirfd, const char *name, bool allow_
     return true;
 }
 
+static struct nbd_endpoint *
+nbd_new(const char *program, const char *name, const atomic_bool *abort)
+{
+    struct nbd_endpoint *nbd = xalloc(sizeof(*nbd));
+
+    *nbd = (struct nbd_endpoint){ .endpoint = { .kind = &nbd_kind, .name = xstrdup(name) },
+                                  .program = program,
+                                  .file = -1,
+                                  .abort = abort };
+    return nbd;
+}
+
+/* Takes ownership of 'nbd'. */
+static bool
+finish_opening(struct nbd_endpoint *nbd_take, const char *const argv[],
+               struct endpoint **ret_endpoint, struct error **err)
+{
+    if (open_patiently(nbd_take, argv, err)) {
+        *ret_endpoint = &nbd_take->endpoint;
+        return true;
+    }
+    nbd_end(&nbd_take->endpoint);
+    return false;
+}
+
 bool
 endpoint_open_nbd(int dirfd, const char *name, enum endpoint_mode mode, bool allow_base,
                   const atomic_bool *abort, struct endpoint **ret_endpoint, struct error **err)
 {
-    struct nbd_endpoint *nbd = xalloc(sizeof(*nbd));
+    struct nbd_endpoint *nbd = nbd_new("qemu-nbd", name, abort);
+    /* What is durable is decided by flush, which the copy calls before each record. */
+    const char *argv[10] = { "qemu-nbd", "--cache=writeback", "--discard=unmap",
+                             "--detect-zeroes=off" };
+    size_t n = 4;
     _cleanup_free_ char *file = NULL;
 
-    nbd->endpoint.kind = &nbd_kind;
-    nbd->endpoint.name = xstrdup(name);
-    nbd->file = -1;
-    nbd->abort = abort;
-    if (name_for_qemu(nbd, dirfd, name, allow_base, &file, err) &&
-        open_patiently(nbd, file, mode, err)) {
-        *ret_endpoint = &nbd->endpoint;
-        return true;
+    if (!name_for_qemu(nbd, dirfd, name, allow_base, &file, err)) {
+        nbd_end(&nbd->endpoint);
+        return false;
     }
-    nbd_end(&nbd->endpoint);
-    return false;
+    if (mode == ENDPOINT_READ)
+        argv[n++] = "--read-only";
+    if (*file == '/') /* else "json:…", which says it too */
+        argv[n++] = "--format=qcow2";
+    argv[n++] = "--";
+    argv[n++] = file;
+    return finish_opening(nbd, argv, ret_endpoint, err);
+}
+
+bool
+endpoint_open_server(const char *const argv[], const char *program, const char *name,
+                     struct nbd_bridge *bridge_take, const atomic_bool *abort,
+                     struct endpoint **ret_endpoint, struct error **err)
+{
+    struct nbd_endpoint *nbd = nbd_new(program, name, abort);
+
+    nbd->bridge = bridge_take;
+    nbd->lasting = true;
+    return finish_opening(nbd, argv, ret_endpoint, err);
 }
 
 #else

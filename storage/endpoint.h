@@ -109,6 +109,16 @@ bool endpoint_resize(struct folder *folder, const char *name, enum image_format 
    For raw: the file's own size. */
 bool endpoint_inspect(const char *path, enum image_format format, uint64_t size_max,
                       uint64_t *ret_size, struct error **err) _must_check_;
+/*
+ * The same of what 'url' leads to (storage/url.h has checked it), read through nbdkit, which tries again
+ * where a server was away for some seconds.  A foreign qcow2 is inspected at each opening.
+ * Errors beside: BackendUnavailable (no nbdkit), InvalidParams.
+ */
+bool endpoint_open_url(const char *url, enum image_format format, const atomic_bool *abort,
+                       struct endpoint **ret_endpoint, struct error **err) _must_check_;
+bool endpoint_inspect_url(const char *url, enum image_format format, uint64_t size_max,
+                          const atomic_bool *abort, uint64_t *ret_size, struct error **err)
+    _must_check_;
 /* qemu-img check of a qcow2; damage is VerifyFailed with qemu-img's text, leaks are mended if asked.
    Errors beside: ImageInUse (another program writes to it), BackendUnavailable, TaskAborted. */
 bool endpoint_check(struct folder *folder, const char *name, bool mend_leaks,

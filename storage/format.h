@@ -73,7 +73,7 @@ struct copy_record {
     char source_uuid
         [UUID_TEXT_SIZE]; /* of the source repository: names are transient; "" for an import */
     char *source_image;   /* owned, or NULL */
-    char *source_path;    /* of an import, owned, or NULL */
+    char *source_path;    /* of an import: an absolute path or a URL; owned, or NULL */
     enum image_format source_format;
     char *source_identity;     /* what must be unchanged to continue: size and mtime, of an
                                   image also its creation, of a file its inode; owned text */

@@ -12,6 +12,7 @@
 #include "storage/endpoint.h"
 #include "storage/repository-verbs.h"
 #include "storage/transfer.h"
+#include "storage/url.h"
 
 #define IMPORT_SIZE_MAX (UINT64_C(64) << 40) /* bytes: what a foreign file may claim to be */
 
@@ -109,7 +110,8 @@ copy_make_target(struct call *call, struct error **err)
     memcpy(transfer->record.source_uuid, transfer->source_repository->uuid, UUID_TEXT_SIZE);
     transfer->record.source_image = xstrdup(args->image);
     transfer->record.source_format = source->record.format;
-    if (!transfer_identify_source(transfer, &transfer->record.source_identity, err))
+    if (!transfer_identify_source(transfer, call_abort_flag(call),
+                                  &transfer->record.source_identity, err))
         return false;
     transfer->record.total = source->record.size;
     transfer->record.bytes_per_second = args->bytes_per_second;
@@ -157,6 +159,25 @@ struct import_args {
     char *user_data;
 };
 
+static bool
+check_source(const struct import_args *args, struct error **err)
+{
+    if (args->url && args->path)
+        return error_param(err, "url", "is not to be given together with path");
+    if (args->url)
+        return url_check(args->url, err);
+    return args->path || error_param(err, "path", "is missing: name the file to import, or a url");
+}
+
+/* A server far away must not keep the threads of a repository from what they are for. */
+static void
+set_asking_lane(struct call *call)
+{
+    struct storage *storage = call->context;
+
+    call_set_lane(call, POOL_COPY, &storage->url_lane);
+}
+
 static enum outcome
 import_find(struct call *call)
 {
@@ -164,25 +185,57 @@ import_find(struct call *call)
     struct transfer *transfer = call->state;
     _cleanup_(error_freep) struct error *error = NULL;
 
-    if (args->url && args->path) {
-        error_param(&error, "url", "is not to be given together with path");
+    if (!check_source(args, &error) ||
+        !repository_find(call->context, args->repository, &transfer->target_repository, &error))
         return call_fail(call, TAKE(error));
-    }
-    if (args->url) {
-        error_set(&error, ERROR_BACKEND_UNAVAILABLE,
-                  "this version imports from paths only: download it first");
-        error_data_text(&error, "backend", "nbdkit");
-        error_data_text(&error, "reason", "not in this version");
-        return call_fail(call, TAKE(error));
-    }
-    if (!args->path) {
-        error_param(&error, "path", "is missing: name the file to import");
-        return call_fail(call, TAKE(error));
-    }
-    if (!repository_find(call->context, args->repository, &transfer->target_repository, &error))
-        return call_fail(call, TAKE(error));
+    transfer->record.source_path = xstrdup(args->url ? args->url : args->path);
+    (void)!image_format_parse(args->source_format, &transfer->record.source_format);
     image_set_lanes(call, transfer->target_repository);
+    if (args->url)
+        set_asking_lane(call);
     call_begin_rate(call, args->bytes_per_second);
+    return call_complete(call, NULL);
+}
+
+static bool
+is_from_url(const struct call *call)
+{
+    const char *path = ((const struct transfer *)call->state)->record.source_path;
+
+    return path && url_is(path);
+}
+
+static bool
+is_from_path(const struct call *call)
+{
+    return !is_from_url(call);
+}
+
+static enum outcome
+import_ask(struct call *call)
+{
+    const struct import_args *args = call->args;
+    struct transfer *transfer = call->state;
+    struct copy_record *record = &transfer->record;
+    _cleanup_(error_freep) struct error *error = NULL;
+
+    if (transfer_identify_source(transfer, call_abort_flag(call), &record->source_identity,
+                                 &error) &&
+        endpoint_inspect_url(args->url, record->source_format, IMPORT_SIZE_MAX,
+                             call_abort_flag(call), &record->total, &error))
+        return call_complete(call, "%s, %" PRIu64 " bytes", args->source_format, record->total);
+    if (error->code == ERROR_INVALID_PARAMS && !error->data) {
+        error_data_text(&error, "param", "url");
+        error_data_text(&error, "reason", "%s", error->message);
+    }
+    return call_fail(call, TAKE(error));
+}
+
+/* From here on it is work on the repository again. */
+static enum outcome
+return_lanes(struct call *call)
+{
+    image_set_lanes(call, ((struct transfer *)call->state)->target_repository);
     return call_complete(call, NULL);
 }
 
@@ -193,9 +246,8 @@ import_inspect(struct call *call)
     struct transfer *transfer = call->state;
     _cleanup_(error_freep) struct error *error = NULL;
 
-    transfer->record.source_path = xstrdup(args->path);
-    (void)!image_format_parse(args->source_format, &transfer->record.source_format);
-    if (!transfer_identify_source(transfer, &transfer->record.source_identity, &error)) {
+    if (!transfer_identify_source(transfer, call_abort_flag(call),
+                                  &transfer->record.source_identity, &error)) {
         error->code = ERROR_NOT_FOUND;
         error_data_text(&error, "kind", "file");
         error_data_text(&error, "id", "%s", args->path);
@@ -308,6 +360,12 @@ resume_find_source(struct call *call)
     struct transfer *transfer = call->state;
     _cleanup_(error_freep) struct error *error = NULL;
 
+    if (is_from_url(call)) {
+        _cleanup_free_ char *shown = url_show(transfer->record.source_path);
+
+        set_asking_lane(call);
+        return call_complete(call, "%s", shown);
+    }
     if (transfer->record.source_path)
         return call_complete(call, "%s", transfer->record.source_path);
     if (!repository_find_uuid(call->context, transfer->record.source_uuid,
@@ -321,10 +379,36 @@ resume_find_source(struct call *call)
 }
 
 static bool
+check_unchanged(struct call *call, struct error **err)
+{
+    const struct transfer *transfer = call->state;
+    _cleanup_free_ char *identity = NULL;
+
+    if (!transfer_identify_source(transfer, call_abort_flag(call), &identity, err))
+        return false;
+    return strcmp(identity, transfer->record.source_identity) == 0 ||
+           error_set(
+               err, ERROR_CONFLICT,
+               "the source has changed since the copy was begun (%s, now %s): remove the image and copy again",
+               transfer->record.source_identity, identity);
+}
+
+/* Whoever wrote the record: a URL is what it may be in a call. */
+static enum outcome
+resume_ask(struct call *call)
+{
+    const struct transfer *transfer = call->state;
+    _cleanup_(error_freep) struct error *error = NULL;
+
+    return url_check(transfer->record.source_path, &error) && check_unchanged(call, &error)
+               ? call_complete(call, NULL)
+               : call_fail(call, TAKE(error));
+}
+
+static bool
 resume_open_source(struct call *call, struct error **err)
 {
     struct transfer *transfer = call->state;
-    _cleanup_free_ char *identity = NULL;
 
     if (transfer->source_repository) {
         if (!image_open_locked(transfer->source_repository, transfer->record.source_image,
@@ -332,13 +416,8 @@ resume_open_source(struct call *call, struct error **err)
             !image_require_usable(transfer->source, err))
             return error_wrap(err, "cannot use the source");
     }
-    if (!transfer_identify_source(transfer, &identity, err))
+    if (!is_from_url(call) && !check_unchanged(call, err))
         return false;
-    if (strcmp(identity, transfer->record.source_identity) != 0)
-        return error_set(
-            err, ERROR_CONFLICT,
-            "the source has changed since the copy was begun (%s, now %s): remove the image and copy again",
-            transfer->record.source_identity, identity);
     transfer_sign(call);
     return image_write_copy(transfer->target, &transfer->record, err);
 }
@@ -405,8 +484,11 @@ const struct verb image_copy_verbs[] = {
     },
     {
         .name = "image.import",
-        .summary = "Import a file of this host as an image; answers when the image exists.",
-        .description = "A qcow2 with a backing file, a data file or encryption is refused.",
+        .summary =
+            "Import a file of this host, or what a URL leads to, as an image; answers when it exists.",
+        .description =
+            "A qcow2 with a backing file, a data file or encryption is refused.  A server that goes away for "
+            "some seconds is waited for; then the import has failed, and can be continued with image.resume.",
         .role = ROLE_OPERATOR,
         .kind = VERB_ANSWERS_EARLY,
         .args_size = sizeof(struct import_args),
@@ -417,11 +499,14 @@ const struct verb image_copy_verbs[] = {
                   .about = "The image's id; a fresh UUID when absent."),
             PARAM(import_args, path, "path", .type = PARAM_PATH,
                   .about = "The file or block device to read."),
-            PARAM(import_args, url, "url", .type = PARAM_TEXT,
-                  .about = "Where to read from instead (http, https, nbd); not in this version."),
+            PARAM(
+                import_args, url, "url", .type = PARAM_TEXT,
+                .about =
+                    "Where to read from instead: http, https, nbd, nbds, nbd+unix or nbds+unix; an HTTP "
+                    "server must know ranges."),
             PARAM(import_args, source_format, "sourceFormat", .type = PARAM_CHOICE,
                   .required = true, .choices = image_format_choices,
-                  .about = "What the file is; never guessed."),
+                  .about = "What is there; never guessed."),
             PARAM(import_args, format, "format", .type = PARAM_CHOICE,
                   .choices = image_format_choices,
                   .about = "The image's format; the file's when absent."),
@@ -429,14 +514,17 @@ const struct verb image_copy_verbs[] = {
             PARAM(import_args, user_data, "userData", .type = PARAM_OBJECT,
                   .about = "The caller's own data, kept with the image.")),
         .result = &image_reference_shape,
-        .errors = ERRORS(ERROR_REPOSITORY_NOT_FOUND, ERROR_REPOSITORY_UNAVAILABLE,
-                         ERROR_IMAGE_EXISTS, ERROR_NOT_FOUND, ERROR_IMAGE_IN_USE, ERROR_CONFLICT,
-                         ERROR_NO_SPACE, ERROR_BACKEND_UNAVAILABLE, ERROR_BACKEND_FAILED),
-        .steps =
-            STEPS({ "find repository", import_find, .pool = POOL_LOOP },
-                  { "inspect source", import_inspect, .pool = POOL_REPOSITORY },
-                  { "create target", import_create, .pool = POOL_REPOSITORY, .responds = true },
-                  TRANSFER_STEPS),
+        .errors =
+            ERRORS(ERROR_REPOSITORY_NOT_FOUND, ERROR_REPOSITORY_UNAVAILABLE, ERROR_IMAGE_EXISTS,
+                   ERROR_NOT_FOUND, ERROR_IMAGE_IN_USE, ERROR_CONFLICT, ERROR_NO_SPACE,
+                   ERROR_TIMEOUT, ERROR_BACKEND_UNAVAILABLE, ERROR_BACKEND_FAILED),
+        .steps = STEPS(
+            { "find repository", import_find, .pool = POOL_LOOP },
+            { "ask server", import_ask, .pool = POOL_COPY, .only_if = is_from_url },
+            { "return threads", return_lanes, .pool = POOL_LOOP, .only_if = is_from_url },
+            { "inspect source", import_inspect, .pool = POOL_REPOSITORY, .only_if = is_from_path },
+            { "create target", import_create, .pool = POOL_REPOSITORY, .responds = true },
+            TRANSFER_STEPS),
         .state_size = sizeof(struct transfer),
         .state_done = transfer_done,
         .object = image_name_object,
@@ -449,15 +537,19 @@ const struct verb image_copy_verbs[] = {
         .args_size = sizeof(struct resume_args),
         .params = PARAMS(IMAGE_PARAMS(resume_args), GENERATION_PARAM(resume_args)),
         .result = &image_reference_shape,
-        .errors = ERRORS(ERROR_REPOSITORY_NOT_FOUND, ERROR_REPOSITORY_UNAVAILABLE,
-                         ERROR_IMAGE_NOT_FOUND, ERROR_IMAGE_IN_USE, ERROR_IMAGE_BROKEN,
-                         ERROR_NOTHING_TO_RESUME, ERROR_CONFLICT, ERROR_NO_SPACE,
-                         ERROR_VERIFY_FAILED, ERROR_BACKEND_UNAVAILABLE, ERROR_BACKEND_FAILED),
-        .steps = STEPS({ "find repository", resume_find, .pool = POOL_LOOP },
-                       { "lock image", resume_lock, .pool = POOL_REPOSITORY },
-                       { "find source", resume_find_source, .pool = POOL_LOOP },
-                       { "open source", resume_open, .pool = POOL_REPOSITORY, .responds = true },
-                       TRANSFER_STEPS),
+        .errors =
+            ERRORS(ERROR_REPOSITORY_NOT_FOUND, ERROR_REPOSITORY_UNAVAILABLE, ERROR_IMAGE_NOT_FOUND,
+                   ERROR_IMAGE_IN_USE, ERROR_IMAGE_BROKEN, ERROR_NOTHING_TO_RESUME, ERROR_CONFLICT,
+                   ERROR_NO_SPACE, ERROR_VERIFY_FAILED, ERROR_NOT_FOUND, ERROR_TIMEOUT,
+                   ERROR_BACKEND_UNAVAILABLE, ERROR_BACKEND_FAILED),
+        .steps =
+            STEPS({ "find repository", resume_find, .pool = POOL_LOOP },
+                  { "lock image", resume_lock, .pool = POOL_REPOSITORY },
+                  { "find source", resume_find_source, .pool = POOL_LOOP },
+                  { "ask server", resume_ask, .pool = POOL_COPY, .only_if = is_from_url },
+                  { "return threads", return_lanes, .pool = POOL_LOOP, .only_if = is_from_url },
+                  { "open source", resume_open, .pool = POOL_REPOSITORY, .responds = true },
+                  TRANSFER_STEPS),
         .state_size = sizeof(struct transfer),
         .state_done = transfer_done,
         .object = image_name_object,

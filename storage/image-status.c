@@ -13,6 +13,7 @@
 #include "storage/checksum.h"
 #include "storage/image-data.h"
 #include "storage/image-serve-record.h"
+#include "storage/url.h"
 
 struct finding {
     const char *state; /* static text */
@@ -112,7 +113,11 @@ static void
 write_source(const struct copy_record *copy, struct writer *writer)
 {
     writer_object(writer);
-    if (copy->source_path) {
+    if (copy->source_path && url_is(copy->source_path)) {
+        _cleanup_free_ char *shown = url_show(copy->source_path);
+
+        writer_member_string(writer, "url", shown);
+    } else if (copy->source_path) {
         writer_member_string(writer, "path", copy->source_path);
     } else {
         writer_member_string(writer, "repository", copy->source_repository);

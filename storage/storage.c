@@ -324,7 +324,7 @@ make_socket_folder(const struct config *config)
 struct tools_job {
     struct job job;
     struct storage *storage;
-    bool img, nbd;
+    bool img, nbd, kit;
     bool first; /* whoever calls first is to be told what there is */
 };
 
@@ -336,6 +336,7 @@ look_for_tools(struct job *job)
 
     looking->img = child_exists("qemu-img");
     looking->nbd = child_exists("qemu-nbd");
+    looking->kit = child_exists("nbdkit");
 }
 
 static void
@@ -351,6 +352,13 @@ tools_found(struct job *job)
     if (!looking->img || !looking->nbd)
         reason = !looking->img ? "qemu-img is not installed" : "qemu-nbd is not installed";
     backend_set(storage->agent, "qemu", !reason, NULL, reason);
+    reason = looking->kit ? NULL : "nbdkit is not installed";
+#ifndef HAVE_LIBNBD
+    reason = "built without libnbd: nothing can be imported from URLs";
+#elif !defined(HAVE_LIBCURL)
+    reason = reason ? reason : "built without libcurl: nothing can be imported by http";
+#endif
+    backend_set(storage->agent, "nbdkit", !reason, NULL, reason);
     timer_arm(storage->agent->loop, &storage->tools, TOOLS_INTERVAL_MS);
     if (looking->first)
         connected(storage);
@@ -496,6 +504,7 @@ storage_open(struct storage *storage, struct agent *agent, void (*settled)(void 
     snapshot_register(agent, &storage->repository_provider);
     snapshot_register(agent, &storage->image_provider);
     storage->tools_lane = (struct lane){ .name = "qemu", .limit = 1 };
+    storage->url_lane = (struct lane){ .name = "nbdkit", .limit = 4 };
     serving_open(storage);
     health_open(storage);
     storage->settle_limit.fire = settle_late;

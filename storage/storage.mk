@@ -8,6 +8,7 @@ libhostler_a_SOURCES += \
   storage/endpoint-kind.h \
   storage/endpoint-map.c \
   storage/endpoint-nbd.c \
+  storage/endpoint-url.c \
   storage/endpoint.c storage/endpoint.h \
   storage/folder-kind.h \
   storage/folder-posix.c \
@@ -41,11 +42,13 @@ libhostler_a_SOURCES += \
   storage/storage.c storage/storage.h \
   storage/transfer.c storage/transfer.h \
   storage/unmount.c storage/unmount.h \
+  storage/url.c storage/url.h \
   storage/uring.c storage/uring.h
 
 UNIT_TESTS += tests/unit/test-checksum tests/unit/test-copy tests/unit/test-endpoint tests/unit/test-endpoint-map tests/unit/test-endpoint-nbd \
   tests/unit/test-folder tests/unit/test-format tests/unit/test-image tests/unit/test-image-data tests/unit/test-image-lock tests/unit/test-image-verbs \
   tests/unit/test-mount tests/unit/test-qemu-lock tests/unit/test-repository-check tests/unit/test-repository-place tests/unit/test-repository-verbs tests/unit/test-transfer \
   tests/unit/test-image-serve tests/unit/test-image-serve-record tests/unit/test-image-serve-verbs
+UNIT_TESTS += tests/unit/test-endpoint-url tests/unit/test-url
 EXTRA_DIST += tests/unit/endpoint-fixture.h tests/unit/repository-fixture.h \
   tests/unit/storage-fixture.h

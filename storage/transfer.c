@@ -11,6 +11,7 @@
 #include "agent/base/clock.h"
 #include "storage/copy.h"
 #include "storage/endpoint.h"
+#include "storage/url.h"
 #include "storage/image-data.h"
 
 void
@@ -54,13 +55,16 @@ identify_image(const struct image *image, char **ret_identity, struct error **er
 }
 
 bool
-transfer_identify_source(const struct transfer *transfer, char **ret_identity, struct error **err)
+transfer_identify_source(const struct transfer *transfer, const atomic_bool *abort,
+                         char **ret_identity, struct error **err)
 {
     const char *path = transfer->record.source_path;
     struct stat status;
 
     if (transfer->source)
         return identify_image(transfer->source, ret_identity, err);
+    if (url_is(path))
+        return url_identify(path, abort, ret_identity, err);
     if (lstat(path, &status) < 0)
         return error_set(err, ERROR_CONFLICT, "the source '%s' is not there any more", path);
     *ret_identity = xprintf("size %lld, modified %lld.%09ld, inode %llu", (long long)status.st_size,
@@ -153,15 +157,26 @@ open_image(struct call *call, const struct image *image, enum endpoint_mode mode
 }
 
 static bool
+open_foreign(struct call *call, const struct copy_record *record, struct endpoint **ret_source,
+             struct error **err)
+{
+    const atomic_bool *abort = call_abort_flag(call);
+
+    return url_is(record->source_path)
+               ? endpoint_open_url(record->source_path, record->source_format, abort, ret_source,
+                                   err)
+               : endpoint_open(NULL, record->source_path, record->source_format, ENDPOINT_READ,
+                               false, abort, ret_source, err);
+}
+
+static bool
 open_source(struct call *call, struct endpoint **ret_source, struct error **err)
 {
     const struct transfer *transfer = call->state;
     const struct copy_record *record = &transfer->record;
 
-    if (!(transfer->source
-              ? open_image(call, transfer->source, ENDPOINT_READ, ret_source, err)
-              : endpoint_open(NULL, record->source_path, record->source_format, ENDPOINT_READ,
-                              false, call_abort_flag(call), ret_source, err)))
+    if (!(transfer->source ? open_image(call, transfer->source, ENDPOINT_READ, ret_source, err)
+                           : open_foreign(call, record, ret_source, err)))
         return error_wrap(err, "source");
     if (endpoint_size(*ret_source) == record->total)
         return true;
@@ -199,11 +214,12 @@ run_copy(struct call *call, struct error **err)
 /* A file has no lock, and a guest does not ask for an image's: what was written meanwhile shows in the
    identity only. */
 static bool
-check_source_unchanged(const struct transfer *transfer, struct error **err)
+check_source_unchanged(struct call *call, struct error **err)
 {
+    const struct transfer *transfer = call->state;
     _cleanup_free_ char *identity = NULL;
 
-    return transfer_identify_source(transfer, &identity, err) &&
+    return transfer_identify_source(transfer, call_abort_flag(call), &identity, err) &&
            (strcmp(identity, transfer->record.source_identity) == 0 ||
             error_set(err, ERROR_CONFLICT,
                       "the source has changed while it was copied (%s, now %s): remove the image "
@@ -230,7 +246,7 @@ transfer_copy(struct call *call)
     uint64_t from = transfer->record.done;
 
     call_progress(call, from, transfer->record.total, "bytes");
-    if (!run_copy(call, &error) || !check_source_unchanged(transfer, &error) ||
+    if (!run_copy(call, &error) || !check_source_unchanged(call, &error) ||
         !mend_leaks(call, &error)) {
         transfer_explain_space(transfer->target->folder,
                                transfer->record.total - transfer->record.done, &error);

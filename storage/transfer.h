@@ -10,8 +10,8 @@
 
 struct transfer {
     struct repository *source_repository, *target_repository; /* references, or NULL */
-    struct image *source;                                     /* locked shared; NULL: a path */
-    struct image *base;                                       /* locked shared; NULL: none */
+    struct image *source;      /* locked shared; NULL: a path or a URL */
+    struct image *base;        /* locked shared; NULL: none */
     struct image *target;      /* locked exclusively; hidden until it is published */
     struct copy_record record; /* copy.json as it was written last */
     uint64_t shared;           /* bytes that need no blocks of their own (reflinks) */
@@ -27,10 +27,10 @@ bool transfer_make_target(struct call *call, const char *id, struct image_record
                           bool preallocate, struct error **err) _must_check_;
 /* Fills record->host, task, updated. */
 void transfer_sign(struct call *call);
-/* Of the source, an image or else a file or block device: what must be unchanged for a copy of it to be
-   one copy.  To be freed.  Error: Conflict (it is not there). */
-bool transfer_identify_source(const struct transfer *transfer, char **ret_identity,
-                              struct error **err) _must_check_;
+/* Of the source, an image or else a file, a block device or a URL: what must be unchanged for a copy of it
+   to be one copy.  To be freed.  Errors: Conflict (it is not there), those of url_identify(). */
+bool transfer_identify_source(const struct transfer *transfer, const atomic_bool *abort,
+                              char **ret_identity, struct error **err) _must_check_;
 
 /* The steps behind the answer. */
 enum outcome transfer_copy(struct call *call);   /* POOL_COPY */

@@ -547,8 +547,8 @@ child_server_holds_only(const struct child_server *server, int fd)
     _cleanup_free_ char *path = xprintf("/proc/%d/fd", (int)server->child.pid);
     DIR *folder = opendir(path);
     struct dirent *entry;
-    struct stat ours;
-    bool only = folder && fstat(fd, &ours) == 0;
+    struct stat ours = { 0 };
+    bool only = folder && (fd < 0 || fstat(fd, &ours) == 0);
 
     WORKER_ONLY();
     while (only && (entry = readdir(folder)))

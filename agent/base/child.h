@@ -55,8 +55,8 @@ bool child_serve(const char *const argv[], int listener, struct child_server **r
 #define CHILD_HELD_FD 4
 bool child_leave_daemon(const char *const argv[], int listener, int held,
                         const struct child_limits *limits, struct error **err) _must_check_;
-/* Whether of all files and block devices it has open only the one that 'fd' is, as far as can be told by
-   /proc.  Ours to ask once it has opened what it was told to. */
+/* Whether of all files and block devices it has open only the one that 'fd' is (-1: none), as far as can be
+   told by /proc.  Ours to ask once it has opened what it was told to. */
 bool child_server_holds_only(const struct child_server *server, int fd);
 /* Gives it 'patience_ms' to end by itself, then kills it, and frees 'server'.  '*ret_errors' (may
    be NULL) gets the last of its standard error, 4 KiB at most. */
