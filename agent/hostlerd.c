@@ -147,6 +147,7 @@ main(int argc, char **argv)
         { image_serve_verbs, storage },
         { image_resize_verbs, storage },
         { image_optimize_verbs, storage },
+        { image_merge_verbs, storage },
     };
     struct error *error = NULL;
     struct config *config;

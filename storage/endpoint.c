@@ -301,6 +301,59 @@ endpoint_resize(struct folder *folder, const char *name, enum image_format forma
            resize_qcow2(folder, name, size, abort, err) && folder_sync_file(folder, name, err);
 }
 
+/* ---- writing down into the base ---- */
+
+/* What it writes into is what the header says, so it must say what it is to. */
+static bool
+require_base(const char *file, int dirfd, const char *base_name, const atomic_bool *abort,
+             struct error **err)
+{
+    const struct child_limits limits = { .timeout_ms = CREATE_TIMEOUT_MS,
+                                         .output_size = QEMU_IMG_OUTPUT_MAX,
+                                         .abort = abort };
+    const char *const argv[] = { "qemu-img", "info", "-U", "--output=json", "-f", "qcow2",
+                                 "--",       file,   NULL };
+    _cleanup_text_ struct text output = TEXT_INIT;
+    const char *found;
+    json_t *info;
+    bool same;
+
+    if (!child_run(argv, dirfd, &limits, &output, err))
+        return error_wrap(err, "cannot tell what '%s' stands on", file);
+    info = json_loadb(output.bytes, output.length, 0, NULL);
+    found = json_string_value(json_object_get(info, "backing-filename"));
+    same = found && strcmp(found, base_name) == 0;
+    if (!same)
+        error_set(err, ERROR_CONFLICT, "'%s' stands on '%s', and was to stand on '%s'", file,
+                  found ? found : "nothing", base_name);
+    json_decref(info);
+    return same;
+}
+
+bool
+endpoint_commit(struct folder *folder, const char *name, const char *base_name,
+                const atomic_bool *abort, struct error **err)
+{
+    const struct child_limits limits = { .output_size = QEMU_IMG_OUTPUT_MAX, .abort = abort };
+    int dirfd;
+    _cleanup_free_ char *file = folder_program_name(folder, name, &dirfd);
+    const char *const argv[] = {
+        "qemu-img", "commit", "-q", "-d", "-f", "qcow2", "--", file, NULL
+    };
+    _cleanup_text_ struct text output = TEXT_INIT;
+
+    WORKER_ONLY();
+    if (!require_base(file, dirfd, base_name, abort, err))
+        return false;
+    if (child_run(argv, dirfd, &limits, &output, err))
+        return true;
+    if ((*err)->code == ERROR_BACKEND_FAILED && strstr((*err)->message, strerror(ENOSPC)))
+        (*err)->code = ERROR_NO_SPACE;
+    if ((*err)->code == ERROR_BACKEND_FAILED && endpoint_text_tells_lock((*err)->data))
+        (*err)->code = ERROR_IMAGE_IN_USE;
+    return error_wrap(err, "cannot write into the base");
+}
+
 /* ---- looking at what others made ---- */
 
 static bool

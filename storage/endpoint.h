@@ -104,6 +104,13 @@ bool endpoint_resize(struct folder *folder, const char *name, enum image_format 
                      uint64_t kept, uint64_t size, const atomic_bool *abort, struct error **err)
     _must_check_;
 
+/* Writes what a qcow2 holds into the file that its header names as the one it stands on, and which
+   must be 'base_name'; the qcow2 stays as it is, and shows the same throughout.  Not durably.  Errors:
+   Conflict (it stands on another file), ImageInUse (a program of QEMU has one of them open): nothing was
+   written; NoSpace, BackendUnavailable, BackendFailed, TaskAborted. */
+bool endpoint_commit(struct folder *folder, const char *name, const char *base_name,
+                     const atomic_bool *abort, struct error **err) _must_check_;
+
 /* What a foreign file is, asked of qemu-img info in a sandbox of limits (time, memory, CPU): its
    virtual size; refuses a backing or data file, an encrypted one, and a size over 'size_max'.
    For raw: the file's own size. */

@@ -145,6 +145,16 @@ image_is_unfinished_snapshot(const struct image *image)
 }
 
 bool
+image_shares_data(const struct image *image, const struct image *other)
+{
+    struct stat ours, theirs;
+
+    return folder_stat(image->folder, image_record_data(&image->record), &ours) &&
+           folder_stat(other->folder, image_record_data(&other->record), &theirs) &&
+           ours.st_ino == theirs.st_ino && ours.st_dev == theirs.st_dev;
+}
+
+bool
 image_require_settled(const struct image *image, struct error **err)
 {
     const struct image_record *record = &image->record;
@@ -193,8 +203,13 @@ require_again(const struct image *image, bool interrupted, const char *verb, con
 bool
 image_require_finished(const struct image *image, struct error **err)
 {
-    return image_require_merged(image, err) &&
-           require_again(image, image->record.resizing, "image.resize", "resizing", "resized", err);
+    return image_require_merged(image, err) && image_require_resized(image, err);
+}
+
+bool
+image_require_resized(const struct image *image, struct error **err)
+{
+    return require_again(image, image->record.resizing, "image.resize", "resizing", "resized", err);
 }
 
 bool

@@ -57,7 +57,10 @@ bool image_require_own_data(const struct image *image, struct error **err) _must
 /* WrongState when a resize or a merge of it was interrupted: it shows what it should, but its data file is
    not yet what the next change of it could build upon. */
 bool image_require_finished(const struct image *image, struct error **err) _must_check_;
-/* The second of the two alone. */
+/* The one and the other alone. */
+bool image_require_resized(const struct image *image, struct error **err) _must_check_;
 bool image_require_merged(const struct image *image, struct error **err) _must_check_;
+/* Whether two images have one data file. */
+bool image_shares_data(const struct image *image, const struct image *other);
 
 #endif

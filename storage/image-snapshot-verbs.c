@@ -83,8 +83,9 @@ lock_image(struct call *call, struct error **err)
         return false;
     state->checksum_is_current = image_checksum_is_current(common->image);
     return (!common->image->record.base ||
-            image_open_locked(common->repository, common->image->record.base, IMAGE_LOCK_SHARED,
-                              NULL, &state->base, err)) &&
+            (image_open_locked(common->repository, common->image->record.base, IMAGE_LOCK_SHARED,
+                               NULL, &state->base, err) &&
+             image_require_settled(state->base, err))) &&
            image_drop_left_over_data(common->image, err);
 }
 

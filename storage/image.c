@@ -195,6 +195,12 @@ image_forget_checksum(struct image *image)
 bool
 image_require_usable(const struct image *image, struct error **err)
 {
+    return image_require_sound(image, err) && image_require_settled(image, err);
+}
+
+bool
+image_require_sound(const struct image *image, struct error **err)
+{
     struct stat status;
     bool missing;
 
@@ -218,7 +224,7 @@ image_require_usable(const struct image *image, struct error **err)
         return error_set(err, ERROR_IMAGE_BROKEN,
                          "the base '%s' of image '%s' is not in the repository", image->record.base,
                          image->id);
-    return image_require_settled(image, err);
+    return true;
 }
 
 bool
@@ -281,6 +287,13 @@ depends_on(struct repository *repository, const char *id, const char *base, bool
 bool
 image_require_no_dependents(const struct image *image, struct error **err)
 {
+    return image_require_no_other_dependents(image, image->id, err);
+}
+
+bool
+image_require_no_other_dependents(const struct image *image, const char *known_id,
+                                  struct error **err)
+{
     _cleanup_writer_ struct writer dependents = WRITER_INIT;
     char **ids;
     size_t count, found = 0;
@@ -290,7 +303,7 @@ image_require_no_dependents(const struct image *image, struct error **err)
         return false;
     writer_array(&dependents);
     for (size_t i = 0; known && i < count && found < DEPENDENTS_MAX; i++) {
-        if (strcmp(ids[i], image->id) == 0)
+        if (strcmp(ids[i], image->id) == 0 || strcmp(ids[i], known_id) == 0)
             continue;
         known = depends_on(image->repository, ids[i], image->id, &depends, err);
         if (known && depends) {

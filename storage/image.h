@@ -62,11 +62,16 @@ bool image_base_is_there(const struct image *image);
 /* ImageBroken unless it is complete and undamaged, and its base is there; RepositoryUnavailable when that
    cannot be told this time. */
 bool image_require_usable(const struct image *image, struct error **err) _must_check_;
+/* The same, but it may be a base that is being folded into another image, or an unfinished snapshot. */
+bool image_require_sound(const struct image *image, struct error **err) _must_check_;
 /* Conflict {generation} unless 'wanted' (if given) is the record's. */
 bool image_require_generation(const struct image *image, bool given, uint64_t wanted,
                               struct error **err) _must_check_;
 /* ImageHasDependents {dependents} when an image of the repository has it as base. */
 bool image_require_no_dependents(const struct image *image, struct error **err) _must_check_;
+/* When one beside 'known' has. */
+bool image_require_no_other_dependents(const struct image *image, const char *known,
+                                       struct error **err) _must_check_;
 
 /*
  * Makes a hidden directory with 'lock' (held exclusively), 'record' and, when given, 'copy' in it;

@@ -22,6 +22,7 @@ static const char *const action_names[] = {
     [FIX_UNLINK_COPY] = "unlinkCopy",
     [FIX_UNLINK_TEMPORARY] = "unlinkTemporary",
     [FIX_UNLINK_DATA] = "unlinkData",
+    [FIX_MERGE] = "merge",
     [FIX_RESUME] = "resume",
     [FIX_REMOVE] = "remove",
 };
@@ -160,15 +161,66 @@ is_still_broken(struct image *image, struct error **err)
     return image_read_record(image, err) && is_broken(image, err);
 }
 
+/* Whether it stands on 'base', which says that it is being folded into it. */
+static bool
+is_to_be_merged(struct repository *repository, const char *id, const char *base)
+{
+    _cleanup_(image_closep) struct image *image = NULL;
+    _cleanup_(error_freep) struct error *ignored = NULL;
+
+    return image_open(repository, id, &image, &ignored) && image->record.base &&
+           strcmp(image->record.base, base) == 0;
+}
+
+/* Whether it says itself that its base is being folded into it. */
+static bool
+tells_of_merge(struct repository *repository, const char *id)
+{
+    _cleanup_(image_closep) struct image *image = NULL;
+    _cleanup_(error_freep) struct error *ignored = NULL;
+
+    return image_open(repository, id, &image, &ignored) && image->record.merging;
+}
+
+/* Both images tell of one merge that was interrupted: it is reported of the one that shall stay. */
+static void
+check_merge(const struct image *image, struct writer *writer)
+{
+    const struct image_record *record = &image->record;
+
+    if (record->merging)
+        write_problem(writer, "interrupted merge", image->id, "merge",
+                      "its base was being folded into it: run image.merge again", FIX_MERGE,
+                      image->id);
+    else if (tells_of_merge(image->repository, record->merged_into))
+        return;
+    else if (is_to_be_merged(image->repository, record->merged_into, image->id))
+        write_problem(writer, "interrupted merge", record->merged_into, "merge",
+                      "its base was to be folded into it: run image.merge again", FIX_MERGE,
+                      record->merged_into);
+    else
+        write_problem(writer, "merged base", image->id, "clean",
+                      "it was folded into another image, and nothing stands on it: remove it",
+                      FIX_REMOVE, image->id);
+}
+
+static bool
+has_merge(const struct image *image)
+{
+    return image->record.merging || image->record.merged_into;
+}
+
 static void
 check_contents(struct image *image, struct writer *writer)
 {
-    _cleanup_(error_freep) struct error *error = NULL, *again = NULL;
+    _cleanup_(error_freep) struct error *error = NULL, *again = NULL, *sound = NULL;
     enum fix_action action;
 
     if (!image_base_is_there(image))
         write_problem(writer, "base missing", image->id, "mend",
                       "its base is not in the repository: remove it", FIX_REMOVE, image->id);
+    else if (has_merge(image) && image_require_sound(image, &sound))
+        check_merge(image, writer);
     else if (image->record.complete && is_broken(image, &error) && is_still_broken(image, &again))
         write_problem(writer, "damaged image", image->id, "mend", error->message, FIX_REMOVE,
                       image->id);
@@ -436,6 +488,24 @@ require_resumable(struct repository *repository, const char *id, struct error **
            gone(err);
 }
 
+/* Likewise. */
+static bool
+require_mergeable(struct repository *repository, const char *id, struct error **err)
+{
+    _cleanup_(image_closep) struct image *image = NULL, *base = NULL;
+
+    if (!image_open(repository, id, &image, err))
+        return false;
+    if (is_locked(image))
+        return error_set(err, ERROR_IMAGE_IN_USE, "somebody works on image '%s'", id);
+    if (image->record.merging)
+        return true;
+    if (!image->record.base)
+        return gone(err);
+    return image_open(repository, image->record.base, &base, err) &&
+           (base->record.merged_into || gone(err));
+}
+
 bool
 repository_fix_apply(struct repository *repository, const struct fix *fix, const char *holder,
                      struct image **ret_removed, struct error **err)
@@ -450,6 +520,7 @@ repository_fix_apply(struct repository *repository, const struct fix *fix, const
     case FIX_UNLINK_TEMPORARY:
     case FIX_UNLINK_DATA: return unlink_leftovers(repository, fix, holder, err);
     case FIX_REMOVE: return remove_broken(repository, fix->name, holder, ret_removed, err);
+    case FIX_MERGE: return require_mergeable(repository, fix->name, err);
     case FIX_RESUME: return require_resumable(repository, fix->name, err);
     }
     return error_set(err, ERROR_INTERNAL, "a fix of no known kind");

@@ -24,6 +24,7 @@ enum fix_action {
     FIX_UNLINK_COPY,  /* the copy.json of a complete image */
     FIX_UNLINK_TEMPORARY,
     FIX_UNLINK_DATA, /* data files that the image's record does not name */
+    FIX_MERGE,       /* an image that a base was being folded into */
     FIX_RESUME,      /* a broken image whose copy can go on */
     FIX_REMOVE       /* a broken image with nothing to go on with */
 };
@@ -38,7 +39,7 @@ void fix_done(struct fix *fix);
 bool repository_fix_parse(const char *json, struct fix *ret_fix, struct error **err) _must_check_;
 /* Does it, unless the problem is gone (Conflict, ImageNotFound) or somebody works on it (ImageInUse).
    FIX_REMOVE leaves in '*ret_removed' what is gone by then: tell of it, then image_discard() it.
-   FIX_RESUME only looks whether it can be done: it is a copy, and runs as one. */
+   FIX_RESUME and FIX_MERGE only look whether it can be done: it is a copy or a merge, and runs as one. */
 bool repository_fix_apply(struct repository *repository, const struct fix *fix, const char *holder,
                           struct image **ret_removed, struct error **err) _must_check_;
 

@@ -395,10 +395,12 @@ fix_parse(struct call *call)
 static bool
 is_resume(const struct call *call)
 {
-    return ((const struct fix_state *)call->state)->fix.action == FIX_RESUME;
+    const struct fix *fix = &((const struct fix_state *)call->state)->fix;
+
+    return fix->action == FIX_RESUME || fix->action == FIX_MERGE;
 }
 
-/* A copy goes on as a copy: a task of its own, which the answer names. */
+/* A copy goes on as a copy, a merge as a merge: a task of its own, which the answer names. */
 static enum outcome
 fix_resume(struct call *call)
 {
@@ -407,7 +409,8 @@ fix_resume(struct call *call)
     struct writer *writer = call_result(call);
 
     uuid_make(task);
-    storage_resume(call->context, state->common.repository->name, state->fix.name, task);
+    storage_resume(call->context, state->fix.action == FIX_MERGE ? "image.merge" : "image.resume",
+                   state->common.repository->name, state->fix.name, task);
     writer_object(writer);
     writer_member_string(writer, "task", task);
     writer_end_object(writer);
@@ -573,7 +576,7 @@ const struct verb repository_verbs[] = {
                    ERROR_IMAGE_NOT_FOUND, ERROR_CONFLICT, ERROR_IMAGE_HAS_DEPENDENTS),
         .steps = STEPS({ "read the fix", fix_parse, .pool = POOL_LOOP },
                        { "look again, and mend", fix_apply, .pool = POOL_REPOSITORY },
-                       { "continue the copy", fix_resume, .pool = POOL_LOOP, .only_if = is_resume },
+                       { "go on with it", fix_resume, .pool = POOL_LOOP, .only_if = is_resume },
                        { "answer", fix_answer, .pool = POOL_LOOP, .responds = true }),
         .state_size = sizeof(struct fix_state),
         .state_done = fix_state_done,

@@ -90,13 +90,14 @@ start_task(struct storage *storage, const char *verb_name, void *args, const cha
 }
 
 void
-storage_resume(struct storage *storage, const char *repository, const char *image, const char *task)
+storage_resume(struct storage *storage, const char *verb, const char *repository, const char *image,
+               const char *task)
 {
     struct resume_args *args = xalloc(sizeof(*args));
 
     args->repository = xstrdup(repository);
     args->image = xstrdup(image);
-    start_task(storage, "image.resume", args, task, NULL, NULL);
+    start_task(storage, verb, args, task, NULL, NULL);
 }
 
 /*
@@ -166,7 +167,8 @@ resume_found(struct job *job)
         uuid_make(task);
         log_info("continuing the copy into '%s/%s' as task %s", search->repository->name,
                  search->found[i], task);
-        storage_resume(search->storage, search->repository->name, search->found[i], task);
+        storage_resume(search->storage, "image.resume", search->repository->name, search->found[i],
+                       task);
     }
     image_list_free(search->found);
     repository_unref(search->repository);

@@ -31,6 +31,7 @@ extern const struct verb repository_verbs[];     /* repository.* */
 extern const struct verb image_verbs[];          /* create list status update fence remove */
 extern const struct verb image_copy_verbs[];     /* copy import resume */
 extern const struct verb image_export_verbs[];   /* export */
+extern const struct verb image_merge_verbs[];    /* merge */
 extern const struct verb image_optimize_verbs[]; /* optimize */
 extern const struct verb image_resize_verbs[];   /* resize */
 extern const struct verb image_snapshot_verbs[]; /* snapshot */

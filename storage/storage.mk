@@ -24,6 +24,7 @@ libhostler_a_SOURCES += \
   storage/image-serve-verbs.c \
   storage/image-serve.c storage/image-serve.h \
   storage/image-status.c \
+  storage/image-merge-verbs.c \
   storage/image-optimize-verbs.c \
   storage/image-resize-verbs.c \
   storage/image-snapshot-verbs.c \
