@@ -18,8 +18,8 @@
 
 #ifdef HAVE_LIBNBD
 
-/* Of one request to the server; with what is tried again in all less than an endpoint is patient. */
-#define TIMEOUT "timeout=20"
+/* Seconds, of one request of 1 MiB to the server: less than an endpoint is patient with nbdkit. */
+#define TIMEOUT "timeout=100"
 #define RETRIES "retries=4"
 #define RETRY_DELAY "retry-delay=1" /* s; twice as long each time */
 
@@ -31,7 +31,7 @@ struct nbd_bridge {
 /* nbdkit's arguments; 'texts' own what they point to. */
 struct arguments {
     const char *argv[16];
-    char *texts[2];
+    char *texts[3];
 };
 
 #define CERTIFICATES "tls-certificates="
@@ -107,10 +107,10 @@ arguments_for(const char *url, struct arguments *ret_arguments)
     if (url_is_http(url)) {
         arguments.argv[n++] = "curl";
         arguments.argv[n++] = arguments.texts[0] = xprintf("url=%s", url);
-        arguments.argv[n++] = "protocols=http,https";
+        arguments.argv[n++] = arguments.texts[1] = xprintf("protocols=%s", url_protocols(url));
         arguments.argv[n++] = TIMEOUT;
         if (authorities)
-            arguments.argv[n++] = arguments.texts[1] = xprintf("cainfo=%s", authorities);
+            arguments.argv[n++] = arguments.texts[2] = xprintf("cainfo=%s", authorities);
     } else {
         _cleanup_free_ char *folder = NULL;
         _cleanup_free_ char *rest = split_certificates(url, &folder);

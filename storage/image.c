@@ -12,6 +12,7 @@
 
 #include "agent/base/durable.h"
 #include "agent/base/thread.h"
+#include "storage/image-serve-record.h"
 #include "storage/image-data.h"
 
 #define DEPENDENTS_MAX 100 /* named in an error */
@@ -115,6 +116,25 @@ image_open(struct repository *repository, const char *id, struct image **ret_ima
     return true;
 }
 
+/* Who serves it himself need not wait: he can end that. */
+static bool
+explain_use(const struct image *image, struct error **err)
+{
+    _cleanup_free_ char *reason = (*err)->code == ERROR_IMAGE_IN_USE
+                                      ? serve_reason(image->repository->uuid, image->id)
+                                      : NULL;
+    char *data;
+
+    if (!reason)
+        return false;
+    data = TAKE((*err)->data);
+    error_free(TAKE(*err));
+    error_set(err, ERROR_IMAGE_IN_USE, "image '%s' is %s: end that first (image.unserve)",
+              image->id, reason);
+    (*err)->data = data;
+    return false;
+}
+
 bool
 image_lock_directory(struct repository *repository, const char *id, enum image_lock_mode mode,
                      const char *holder, struct image **ret_image, struct error **err)
@@ -131,7 +151,7 @@ image_lock_directory(struct repository *repository, const char *id, enum image_l
     image = image_new_take(repository, id, folder);
     if (!image_lock_acquire(image->folder, mode, id, holder, &image->lock, err)) {
         if (image_is_named(image))
-            return false;
+            return explain_use(image, err);
         error_free(TAKE(*err)); /* the lock is that of its remover, or went with it */
         return just_removed(image, err);
     }

@@ -76,6 +76,12 @@ url_show(const char *url)
 }
 
 const char *
+url_protocols(const char *url)
+{
+    return strncmp(url, "https:", 6) == 0 ? "https" : "http,https";
+}
+
+const char *
 url_authorities(void)
 {
     const char *file = getenv("SSL_CERT_FILE");
@@ -246,11 +252,12 @@ static bool
 set_up(CURL *curl, const char *url, struct probe *probe, char *words)
 {
     const char *authorities = url_authorities();
+    const char *protocols = url_protocols(url);
 
     /* Nothing of the environment but the authorities: nbdkit has none either. */
     return curl_easy_setopt(curl, CURLOPT_URL, url) == CURLE_OK &&
-           curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK &&
-           curl_easy_setopt(curl, CURLOPT_REDIR_PROTOCOLS_STR, "http,https") == CURLE_OK &&
+           curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, protocols) == CURLE_OK &&
+           curl_easy_setopt(curl, CURLOPT_REDIR_PROTOCOLS_STR, protocols) == CURLE_OK &&
            curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 1L) == CURLE_OK &&
            curl_easy_setopt(curl, CURLOPT_MAXREDIRS, REDIRECTS_MAX) == CURLE_OK &&
            curl_easy_setopt(curl, CURLOPT_PROXY, "") == CURLE_OK &&

@@ -19,6 +19,9 @@ bool url_is_http(const char *url);
 bool url_check(const char *url, struct error **err) _must_check_;
 /* As others may see it: what follows '?' in one of http may be somebody's key.  To be freed. */
 char *url_show(const char *url);
+/* What one of http may lead to, as curl names it: from https there is no way back to what anybody can change
+   underway. */
+const char *url_protocols(const char *url);
 /* The certificates of authorities that servers are checked by, or NULL: those of the system. */
 const char *url_authorities(void);
 

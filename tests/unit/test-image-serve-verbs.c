@@ -62,7 +62,7 @@ what_was_writable_is_of_the_next_generation(void **state)
     (void)state;
     need_qemu_nbd();
     run_quietly("image.serve", WITH("web1", "\"writable\":true"));
-    assert_call_refused("image.fence", NAME("web1"), ERROR_IMAGE_IN_USE, "image.serve");
+    assert_call_refused("image.fence", NAME("web1"), ERROR_IMAGE_IN_USE, "image.unserve");
     assert_call_refused("image.unserve", WITH("web1", "\"ifGeneration\":9"), ERROR_CONFLICT, "9");
     assert_answer_has("image.unserve", NAME("web1"), "\"generation\":2");
     run_quietly("image.fence", WITH("web1", "\"ifGeneration\":2"));

@@ -89,6 +89,14 @@ a_query_of_http_is_not_shown(void **state)
     assert_string_equal(nbd, "nbd+unix:///?socket=/a");
 }
 
+static void
+https_leads_to_https_only(void **state)
+{
+    (void)state;
+    assert_string_equal(url_protocols("http://host/"), "http,https");
+    assert_string_equal(url_protocols("https://host/"), "https");
+}
+
 /* A server that gives one answer, word by word as it stands; its URL is to be freed. */
 static char *
 answer_with(const char *answer, pid_t *ret_pid)
@@ -235,6 +243,7 @@ main(void)
         cmocka_unit_test(schemes_that_can_be_read_are_taken),
         cmocka_unit_test(others_are_refused_without_repeating_what_is_secret),
         cmocka_unit_test(a_query_of_http_is_not_shown),
+        cmocka_unit_test(https_leads_to_https_only),
         cmocka_unit_test(a_server_is_known_by_size_tag_and_time),
         cmocka_unit_test(what_cannot_be_read_in_pieces_is_refused),
         cmocka_unit_test(who_aborts_does_not_wait_for_a_server),

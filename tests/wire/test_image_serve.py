@@ -148,7 +148,7 @@ def test_the_same_again_is_the_same_and_another_is_refused(agent, client, source
     error = client.error("image.serve", fast("raw", writable=True))
     assert error.name == "WrongState" and error.data["state"] == "served read-only", error.data
     error = client.error("image.remove", fast("raw"))
-    assert error.name == "ImageInUse"
+    assert error.name == "ImageInUse" and "image.unserve" in error.message, error
     error = client.error("repository.disconnect", {"repository": "fast"})
     assert error.name == "WrongState" and error.data["state"] == "served"
     client.call("image.unserve", fast("raw"))

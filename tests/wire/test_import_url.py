@@ -142,6 +142,9 @@ def test_https_is_for_servers_that_an_authority_knows(make_agent, raw, make_web,
         assert error.name == "BackendFailed" and "certificate" in error.message, error
     with knowing.connect() as client:
         client.call("image.remove", {"repository": "fast", "image": "i"})
+        web.redirects = {"/plain": "http://127.0.0.1/disk"}
+        error = refused(client, web.url("/plain"))
+        assert error.name == "InvalidParams" and error.data["param"] == "url", error
         error = refused(client, web.url(host="127.0.0.2"))
         assert error.name == "BackendFailed" and "127.0.0.2" in error.message, error
 
