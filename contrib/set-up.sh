@@ -6,10 +6,12 @@
 
 build_packages="build-essential autoconf automake pkg-config
  libwebsockets-dev libwebsockets-evlib-uv libuv1-dev libjansson-dev uuid-dev libinih-dev
- libssl-dev libreadline-dev libnbd-dev libcurl4-openssl-dev liburing-dev libsystemd-dev libcmocka-dev
+ libssl-dev libreadline-dev libnbd-dev libcurl4-openssl-dev
+ libglusterfs-dev liburing-dev libsystemd-dev libcmocka-dev
  qemu-utils nbdkit e2fsprogs procps"
 # What only the tests, the lint and the benchmarks use.
-test_packages="python3 python3-pytest python3-pytest-xdist python3-websockets python3-jsonschema
+test_packages="glusterfs-server iproute2 qemu-block-extra
+ python3 python3-pytest python3-pytest-xdist python3-websockets python3-jsonschema
  strace curl openssl libnbd-bin xfsprogs util-linux bash-completion man-db git
  clang libclang-rt-14-dev clang-format shellcheck codespell valgrind"
 

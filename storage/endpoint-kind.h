@@ -39,9 +39,20 @@ struct endpoint {
 
 bool endpoint_open_file(int dirfd, const char *name, enum endpoint_mode mode,
                         struct endpoint **ret_endpoint, struct error **err) _must_check_;
-bool endpoint_open_nbd(int dirfd, const char *name, enum endpoint_mode mode, bool allow_base,
-                       const atomic_bool *abort, struct endpoint **ret_endpoint, struct error **err)
-    _must_check_;
+bool endpoint_open_nbd(struct folder *folder, const char *name, enum endpoint_mode mode,
+                       bool allow_base, const atomic_bool *abort, struct endpoint **ret_endpoint,
+                       struct error **err) _must_check_;
+/* In a folder of a Gluster volume. */
+bool endpoint_open_gluster(struct folder *folder, const char *name, enum endpoint_mode mode,
+                           struct endpoint **ret_endpoint, struct error **err) _must_check_;
+bool endpoint_create_gluster(struct folder *folder, const char *name, enum image_format format,
+                             uint64_t size, bool preallocate, const char *base_name,
+                             enum image_format base_format, const atomic_bool *abort,
+                             struct error **err) _must_check_;
+/* How QEMU is to be told of the qcow2 'name' in such a folder; to be freed.  Without 'allow_base', Conflict
+   when its header names another file that holds its data. */
+bool endpoint_name_on_volume(struct folder *folder, const char *name, bool allow_base,
+                             char **ret_file, struct error **err) _must_check_;
 int endpoint_file_fd(const struct endpoint *file);
 /* False: this one cannot be read like this, for whatever reason. */
 bool endpoint_open_map(int dirfd, const char *name, const atomic_bool *abort,
@@ -55,6 +66,19 @@ bool endpoint_open_server(const char *const argv[], const char *program, const c
 /* Ends what an endpoint's server reads from (storage/endpoint-url.c); NULL is fine.  '*ret_errors' (may be
    NULL) gets its last words. */
 void nbd_bridge_close(struct nbd_bridge *bridge, struct text *ret_errors);
+
+/* What endpoint_make_qcow2() has qemu-img create, over a file that is there. */
+struct qcow2_making {
+    const char *file; /* as a program is to be told of it, see folder_program_name() */
+    int dirfd;
+    uint64_t size;
+    bool preallocate;
+    const char *base_name; /* or NULL */
+    enum image_format base_format;
+    bool base_unseen; /* the base is not to be looked at: it is not reached from 'file' */
+};
+bool endpoint_make_qcow2(const struct qcow2_making *making, const atomic_bool *abort,
+                         struct error **err) _must_check_;
 /* endpoint_inspect() of the qcow2 'file', which messages call 'shown'. */
 bool endpoint_inspect_qcow2(const char *file, const char *shown, uint64_t size_max,
                             uint64_t *ret_size, struct error **err) _must_check_;

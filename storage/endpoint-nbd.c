@@ -48,6 +48,8 @@ struct nbd_endpoint {
     const atomic_bool *abort;    /* borrowed, or NULL */
     /* A command was given up on, whose buffer may be gone: the handle must not be run any more. */
     bool abandoned;
+    bool
+        slow_to_end; /* on a Gluster volume, ten seconds: what was flushed is safe, so it is killed */
     bool has_extents;
     unsigned under_way;  /* requests */
     int64_t answered_ns; /* when one of them ended, or the first was begun; monotonic */
@@ -343,7 +345,7 @@ nbd_end(struct endpoint *endpoint)
 
     if (nbd->handle && !nbd->abandoned)
         disconnect(nbd);
-    stop(nbd, nbd->abandoned || nbd->lasting ? 0 : END_PATIENCE_MS, NULL);
+    stop(nbd, nbd->abandoned || nbd->lasting || nbd->slow_to_end ? 0 : END_PATIENCE_MS, NULL);
     nbd_bridge_close(nbd->bridge, NULL);
     if (nbd->file >= 0)
         (void)close(nbd->file);
@@ -382,6 +384,7 @@ static bool
 blame_server(struct nbd_endpoint *nbd, struct error **err)
 {
     _cleanup_text_ struct text words = TEXT_INIT;
+    const char *said;
 
     if ((*err)->code != ERROR_BACKEND_FAILED) {
         stop(nbd, 0, NULL);
@@ -395,12 +398,15 @@ blame_server(struct nbd_endpoint *nbd, struct error **err)
     for (size_t i = 0; i < words.length; i++)
         if (words.bytes[i] == '\n')
             words.bytes[i] = ' ';
+    /* Before them is the log of libgfapi, which QEMU sends to the same place. */
+    said = nbd->slow_to_end ? strstr(words.bytes, "qemu-nbd: ") : NULL;
+    if (!said)
+        said = words.bytes;
     error_free(TAKE(*err));
-    error_set(err,
-              endpoint_text_tells_lock(words.bytes) ? ERROR_IMAGE_IN_USE : ERROR_BACKEND_FAILED,
-              "cannot open '%s': %s", nbd->endpoint.name, words.bytes);
+    error_set(err, endpoint_text_tells_lock(said) ? ERROR_IMAGE_IN_USE : ERROR_BACKEND_FAILED,
+              "cannot open '%s': %s", nbd->endpoint.name, said);
     error_data_text(err, "backend", "%s", nbd->program);
-    return error_data_text(err, "text", "%s", words.bytes);
+    return error_data_text(err, "text", "%s", said);
 }
 
 static bool
@@ -475,11 +481,16 @@ check_kind(const char *name, int result, const struct stat *status, struct error
 
 /* The name under which QEMU is to open it. */
 static bool
-name_for_qemu(struct nbd_endpoint *nbd, int dirfd, const char *name, bool allow_base,
+name_for_qemu(struct nbd_endpoint *nbd, struct folder *folder, const char *name, bool allow_base,
               char **ret_file, struct error **err)
 {
+    int dirfd = folder ? folder_fd(folder) : -1;
     struct stat status;
 
+    if (folder && dirfd < 0) {
+        nbd->slow_to_end = true;
+        return endpoint_name_on_volume(folder, name, allow_base, ret_file, err);
+    }
     if (allow_base) {
         if (!check_kind(name, fstatat(dirfd, name, &status, AT_SYMLINK_NOFOLLOW), &status, err))
             return false;
@@ -530,7 +541,7 @@ finish_opening(struct nbd_endpoint *nbd_take, const char *const argv[],
 }
 
 bool
-endpoint_open_nbd(int dirfd, const char *name, enum endpoint_mode mode, bool allow_base,
+endpoint_open_nbd(struct folder *folder, const char *name, enum endpoint_mode mode, bool allow_base,
                   const atomic_bool *abort, struct endpoint **ret_endpoint, struct error **err)
 {
     struct nbd_endpoint *nbd = nbd_new("qemu-nbd", name, abort);
@@ -540,13 +551,13 @@ endpoint_open_nbd(int dirfd, const char *name, enum endpoint_mode mode, bool all
     size_t n = 4;
     _cleanup_free_ char *file = NULL;
 
-    if (!name_for_qemu(nbd, dirfd, name, allow_base, &file, err)) {
+    if (!name_for_qemu(nbd, folder, name, allow_base, &file, err)) {
         nbd_end(&nbd->endpoint);
         return false;
     }
     if (mode == ENDPOINT_READ)
         argv[n++] = "--read-only";
-    if (*file == '/') /* else "json:…", which says it too */
+    if (strncmp(file, "json:", 5) != 0) /* which says it too */
         argv[n++] = "--format=qcow2";
     argv[n++] = "--";
     argv[n++] = file;
@@ -568,10 +579,10 @@ endpoint_open_server(const char *const argv[], const char *program, const char *
 #else
 
 bool
-endpoint_open_nbd(int dirfd, const char *name, enum endpoint_mode mode, bool allow_base,
+endpoint_open_nbd(struct folder *folder, const char *name, enum endpoint_mode mode, bool allow_base,
                   const atomic_bool *abort, struct endpoint **ret_endpoint, struct error **err)
 {
-    (void)dirfd;
+    (void)folder;
     (void)name;
     (void)mode;
     (void)allow_base;

@@ -30,16 +30,18 @@ endpoint_open(struct folder *folder, const char *name, enum image_format format,
               enum endpoint_mode mode, bool allow_base, const atomic_bool *abort,
               struct endpoint **ret_endpoint, struct error **err)
 {
-    int dirfd = folder ? folder_fd(folder) : -1;
+    int dirfd = folder ? folder_fd(folder) : AT_FDCWD;
 
     WORKER_ONLY();
+    if (format == IMAGE_RAW && dirfd == -1)
+        return endpoint_open_gluster(folder, name, mode, ret_endpoint, err);
     if (format == IMAGE_RAW)
-        return endpoint_open_file(dirfd >= 0 ? dirfd : AT_FDCWD, name, mode, ret_endpoint, err);
+        return endpoint_open_file(dirfd, name, mode, ret_endpoint, err);
     /* What cannot be read like this is for QEMU, which also tells why. */
-    if (mode == ENDPOINT_READ && !allow_base &&
-        endpoint_open_map(dirfd >= 0 ? dirfd : AT_FDCWD, name, abort, ret_endpoint))
+    if (mode == ENDPOINT_READ && !allow_base && dirfd != -1 &&
+        endpoint_open_map(dirfd, name, abort, ret_endpoint))
         return true;
-    return endpoint_open_nbd(dirfd, name, mode, allow_base, abort, ret_endpoint, err);
+    return endpoint_open_nbd(folder, name, mode, allow_base, abort, ret_endpoint, err);
 }
 
 void
@@ -202,40 +204,37 @@ create_raw(int dirfd, const char *name, uint64_t size, bool preallocate, struct 
            error_errno(err, ERROR_BACKEND_FAILED, status, "cannot reserve %" PRIu64 " bytes", size);
 }
 
-/* Over the file that is there: qemu-img keeps its mode. */
-static bool
-format_qcow2(struct folder *folder, const char *name, uint64_t size, bool preallocate,
-             const char *base_name, enum image_format base_format, const atomic_bool *abort,
-             struct error **err)
+bool
+endpoint_make_qcow2(const struct qcow2_making *making, const atomic_bool *abort, struct error **err)
 {
     const struct child_limits limits = { .timeout_ms = CREATE_TIMEOUT_MS,
                                          .output_size = QEMU_IMG_OUTPUT_MAX,
                                          .abort = abort };
-    int dirfd;
-    _cleanup_free_ char *file = folder_program_name(folder, name, &dirfd);
-    _cleanup_free_ char *size_text = xprintf("%" PRIu64, size);
+    _cleanup_free_ char *size_text = xprintf("%" PRIu64, making->size);
     const char *argv[16] = { "qemu-img", "create", "-q", "-f", "qcow2" };
     size_t n = 5;
     _cleanup_text_ struct text output = TEXT_INIT;
 
-    if (base_name) {
+    if (making->base_unseen)
+        argv[n++] = "-u";
+    if (making->base_name) {
         argv[n++] = "-b";
-        argv[n++] = base_name;
+        argv[n++] = making->base_name;
         argv[n++] = "-F";
-        argv[n++] = image_format_name(base_format);
+        argv[n++] = image_format_name(making->base_format);
     }
-    if (preallocate) {
+    if (making->preallocate) {
         argv[n++] = "-o";
         argv[n++] = "preallocation=falloc";
     }
     argv[n++] = "--";
-    argv[n++] = file;
+    argv[n++] = making->file;
     argv[n++] = size_text;
-    if (child_run(argv, dirfd, &limits, &output, err))
+    if (child_run(argv, making->dirfd, &limits, &output, err))
         return true;
     if ((*err)->code == ERROR_BACKEND_FAILED && strstr((*err)->message, strerror(ENOSPC)))
         (*err)->code = ERROR_NO_SPACE;
-    return error_wrap(err, "cannot make a qcow2 of %" PRIu64 " bytes", size);
+    return error_wrap(err, "cannot make a qcow2 of %" PRIu64 " bytes", making->size);
 }
 
 bool
@@ -243,13 +242,21 @@ endpoint_create(struct folder *folder, const char *name, enum image_format forma
                 bool preallocate, const char *base_name, enum image_format base_format,
                 const atomic_bool *abort, struct error **err)
 {
+    struct qcow2_making making = {
+        .size = size, .preallocate = preallocate, .base_name = base_name, .base_format = base_format
+    };
+    _cleanup_free_ char *file = NULL;
     _cleanup_close_ int fd = -1;
 
     WORKER_ONLY();
+    if (folder_fd(folder) < 0)
+        return endpoint_create_gluster(folder, name, format, size, preallocate, base_name,
+                                       base_format, abort, err);
     if (format == IMAGE_RAW)
         return create_raw(folder_fd(folder), name, size, preallocate, err);
-    return make_file(folder_fd(folder), name, &fd, err) &&
-           format_qcow2(folder, name, size, preallocate, base_name, base_format, abort, err);
+    /* Over a file of ours: qemu-img keeps its mode. */
+    making.file = file = folder_program_name(folder, name, &making.dirfd);
+    return make_file(folder_fd(folder), name, &fd, err) && endpoint_make_qcow2(&making, abort, err);
 }
 
 /* ---- another size ---- */

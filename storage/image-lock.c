@@ -96,6 +96,16 @@ image_lock_descriptor(const struct image_lock *lock)
     return lock->file ? folder_lock_fd(lock->file) : lock->fd;
 }
 
+bool
+image_lock_confirm(struct image_lock *lock, const char *image, struct error **err)
+{
+    WORKER_ONLY();
+    /* Taking what one has changes nothing. */
+    return !lock->file || folder_lock_take(lock->file) ||
+           error_errno(err, ERROR_REPOSITORY_UNAVAILABLE, errno,
+                       "the lock of image '%s' was lost, for its server was away", image);
+}
+
 struct image_lock *
 image_lock_of(int fd)
 {

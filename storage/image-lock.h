@@ -29,6 +29,10 @@ bool image_lock_acquire(struct folder *folder, enum image_lock_mode mode, const 
 void image_lock_release(struct image_lock *lock);
 DEFINE_CLEANUP(struct image_lock, image_lock_release)
 
+/* Whether it is still held: a file server that was away may have forgotten it.  Error: RepositoryUnavailable
+   ("lost").  Worker thread. */
+bool image_lock_confirm(struct image_lock *lock, const char *image, struct error **err)
+    _must_check_;
 /* The descriptor that it is on: a program that inherits it holds the lock too.  Borrowed; -1: it is on
    none. */
 int image_lock_descriptor(const struct image_lock *lock);

@@ -62,6 +62,9 @@ image_read_record(struct image *image, struct error **err)
             error_free(TAKE(*err));
             return just_removed(image, err);
         }
+        /* A server that is away says nothing of the image. */
+        if ((*err)->code == ERROR_REPOSITORY_UNAVAILABLE)
+            return error_wrap(err, "cannot read image '%s'", image->id);
         (*err)->code = ERROR_IMAGE_BROKEN;
         return error_wrap(err, "image '%s' is broken", image->id);
     }

@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <string.h>
 
+#include "storage/gluster-volume.h"
 #include "storage/mount.h"
 
 /* The parameters that say where a repository is.  A bit each, for the table of kinds. */
@@ -35,6 +36,7 @@ static const struct place_key {
 
 static bool check_directory(const struct repository_place *place, struct error **err) _must_check_;
 static char *directory_text(const struct repository_place *place);
+static char *volume_text(const struct repository_place *place);
 
 struct repository_kind {
     const char *name;
@@ -54,6 +56,11 @@ static const struct repository_kind kinds[] = {
       .check = mount_check,
       .text = mount_source,
       .attach = mount_attach },
+    { .name = "gluster",
+      .needed = KEY_VOLUME | KEY_SERVERS,
+      .allowed = KEY_PATH,
+      .check = gluster_check_place,
+      .text = volume_text },
 };
 
 static const struct repository_kind *
@@ -199,6 +206,12 @@ directory_text(const struct repository_place *place)
     return xstrdup(place->path);
 }
 
+static char *
+volume_text(const struct repository_place *place)
+{
+    return xprintf("%s:%s%s", place->servers[0], place->volume, place->path ? place->path : "/");
+}
+
 /* Whether two texts are the same, but for slashes at the end. */
 static bool
 same_text(const char *one, const char *other)
@@ -239,6 +252,12 @@ repository_place_same(const struct repository_place *one, const struct repositor
             return false;
     }
     return true;
+}
+
+bool
+repository_place_is_in_volume(const struct repository_place *place)
+{
+    return find_kind(place)->needed & KEY_VOLUME;
 }
 
 char *

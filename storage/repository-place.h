@@ -32,6 +32,8 @@ bool repository_place_check(const struct repository_place *place, struct error *
 /* Whether both lead to the same. */
 bool repository_place_same(const struct repository_place *one,
                            const struct repository_place *other);
+/* Whether it is in a Gluster volume: no path of this host leads to it. */
+bool repository_place_is_in_volume(const struct repository_place *place);
 /* For people: "/srv/fast"; to be freed.  Of one that was checked. */
 char *repository_place_text(const struct repository_place *place);
 

@@ -477,9 +477,11 @@ const struct verb repository_verbs[] = {
             PARAM(connect_args, place.kind, "kind", .type = PARAM_CHOICE, .required = true,
                   .choices = kind_choices,
                   .about = "What it is: a local directory (dir, needs path), an export that the "
-                           "agent mounts (nfs, needs server and export); gluster is to come."),
+                           "agent mounts (nfs, needs server and export), a directory of a Gluster "
+                           "volume (gluster, needs volume and servers)."),
             PARAM(connect_args, place.path, "path", .type = PARAM_PATH,
-                  .about = "dir: the directory. gluster: the directory in the volume."),
+                  .about = "dir: the directory. gluster: the directory in the volume (absent: "
+                           "its root)."),
             PARAM(connect_args, place.server, "server", .type = PARAM_TEXT,
                   .about = "nfs: the server's name or address."),
             PARAM(connect_args, place.export, "export", .type = PARAM_PATH,
@@ -491,7 +493,7 @@ const struct verb repository_verbs[] = {
             PARAM(connect_args, place.volume, "volume", .type = PARAM_TEXT,
                   .about = "gluster: the volume."),
             PARAM(connect_args, place.servers, "servers", .type = PARAM_TEXTS,
-                  .about = "gluster: its servers."),
+                  .about = "gluster: servers of its pool, the first that answers is asked."),
             PARAM(connect_args, create, "create", .type = PARAM_BOOL,
                   .about = "Make it a repository if it is an empty directory, or absent.")),
         .result = &repository_status_shape,

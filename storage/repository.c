@@ -14,6 +14,7 @@
 #include "agent/base/clock.h"
 #include "agent/base/thread.h"
 #include "storage/format.h"
+#include "storage/gluster-volume.h"
 #include "storage/repository-table.h"
 
 #define TEMPORARY FORMAT_REPOSITORY_FILE ".new-" /* with its UUID behind; and ".tmp-" before it */
@@ -115,7 +116,8 @@ repository_placeholder(const char *name, const struct repository_place *place)
 
     repository->name = xstrdup(name);
     repository_place_copy(place, &repository->place);
-    repository->path = repository_place_folder(place, name);
+    repository->path = repository_place_is_in_volume(place) ? repository_place_text(place)
+                                                            : repository_place_folder(place, name);
     atomic_init(&repository->references, 1);
     repository->health = "connecting";
     repository->lane.name = repository->copies.name = repository->name;
@@ -225,11 +227,15 @@ read_repository_record(struct folder *folder, const char *path,
 /* The directory, made if it is absent and 'create' says so: durably, or a power failure takes away
    what was answered to be there. */
 static bool
-open_root(const char *path, bool create, struct folder **ret_folder, struct error **err)
+open_root(const struct repository *repository, bool create, struct folder **ret_folder,
+          struct error **err)
 {
+    const char *path = repository->path;
     _cleanup_(folder_closep) struct folder *folder = NULL, *parent = NULL;
     _cleanup_free_ char *above = xprintf("%s/..", path);
 
+    if (repository_place_is_in_volume(&repository->place))
+        return gluster_open_root(&repository->place, create, ret_folder, err);
     if (!folder_open_path(path, &folder) && errno == ENOENT && create && mkdir(path, 0755) == 0 &&
         folder_open_path(path, &folder) && folder_open_path(above, &parent) &&
         !folder_sync(parent, err))
@@ -277,7 +283,7 @@ repository_open(const char *name, const struct repository_place *place, bool cre
     WORKER_ONLY();
     if (!repository_place_attach(place, path, err))
         return false;
-    if (!open_root(path, create, &repository->folder, err))
+    if (!open_root(repository, create, &repository->folder, err))
         return false;
     if (!read_or_make(repository->folder, path, create, &record, err))
         return false;
@@ -330,9 +336,8 @@ repository_look(const struct repository *repository, struct repository_look *ret
     struct statvfs space;
 
     WORKER_ONLY();
-    if (!folder_open_path(repository->path, &folder))
-        return error_errno(err, ERROR_REPOSITORY_UNAVAILABLE, errno, "cannot open '%s'",
-                           repository->path);
+    if (!open_root(repository, false, &folder, err))
+        return false;
     begun = clock_monotonic_ns();
     if (!read_repository_record(folder, repository->path, &record, err)) {
         (*err)->code = ERROR_REPOSITORY_UNAVAILABLE;
@@ -366,7 +371,9 @@ repository_write_status(const struct repository *repository, const struct reposi
     writer_member_string(writer, "repository", repository->name);
     repository_place_write(&repository->place, writer);
     if (!repository->place.path)
-        writer_member_string(writer, "path", repository->path);
+        writer_member_string(writer, "path",
+                             repository_place_is_in_volume(&repository->place) ? "/"
+                                                                               : repository->path);
     writer_member_string(writer, "uuid", known ? repository->uuid : NULL);
     writer_key(writer, "capacity");
     known ? writer_unsigned(writer, look->capacity) : writer_null(writer);

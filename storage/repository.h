@@ -30,7 +30,7 @@ struct repository_look {
 struct repository {
     char *name;                    /* owned; nothing changes after connecting, up to 'read_only' */
     struct repository_place place; /* where it is; owned */
-    char *path;                    /* of its directory here; absolute */
+    char *path; /* of its directory here, absolute; in a volume: the place as text */
     char uuid[UUID_TEXT_SIZE];
     int64_t created_ns;
     struct folder *folder, *images; /* owned; NULL: not open (yet) */

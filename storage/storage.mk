@@ -5,15 +5,19 @@ libhostler_a_SOURCES += \
   storage/copy-record.c storage/copy-record.h \
   storage/copy.c storage/copy.h \
   storage/endpoint-file.c \
+  storage/endpoint-gluster.c \
   storage/endpoint-kind.h \
   storage/endpoint-map.c \
   storage/endpoint-nbd.c \
   storage/endpoint-url.c \
   storage/endpoint.c storage/endpoint.h \
+  storage/folder-gluster-lock.c \
+  storage/folder-gluster.c storage/folder-gluster.h \
   storage/folder-kind.h \
   storage/folder-posix.c \
   storage/folder.c storage/folder.h \
   storage/format.c storage/format.h \
+  storage/gluster-volume.c storage/gluster-volume.h \
   storage/image-check-verbs.c \
   storage/image-copy-verbs.c \
   storage/image-data.c storage/image-data.h \
@@ -47,7 +51,7 @@ libhostler_a_SOURCES += \
   storage/uring.c storage/uring.h
 
 UNIT_TESTS += tests/unit/test-checksum tests/unit/test-copy tests/unit/test-endpoint tests/unit/test-endpoint-map tests/unit/test-endpoint-nbd \
-  tests/unit/test-folder tests/unit/test-format tests/unit/test-image tests/unit/test-image-data tests/unit/test-image-lock tests/unit/test-image-verbs \
+  tests/unit/test-folder tests/unit/test-format tests/unit/test-gluster-volume tests/unit/test-image tests/unit/test-image-data tests/unit/test-image-lock tests/unit/test-image-verbs \
   tests/unit/test-mount tests/unit/test-qemu-lock tests/unit/test-repository-check tests/unit/test-repository-place tests/unit/test-repository-verbs tests/unit/test-transfer \
   tests/unit/test-image-serve tests/unit/test-image-serve-record tests/unit/test-image-serve-verbs
 UNIT_TESTS += tests/unit/test-endpoint-url tests/unit/test-url

@@ -126,6 +126,8 @@ on_checkpoint(void *context, uint64_t done, struct error **err)
     transfer->record.done = done < transfer->record.total ? done : transfer->record.total;
     transfer->record.updated_ns = clock_wall_ns();
     transfer->record.bytes_per_second = call_rate(call);
+    if (!image_lock_confirm(transfer->target->lock, transfer->target->id, err))
+        return false;
     return image_write_copy(transfer->target, &transfer->record, err) ||
            explain_loss(transfer->target, err);
 }
@@ -311,6 +313,8 @@ finish(struct call *call, struct error **err)
         if (!image_data_time(target, &target->record.checksum_of, err))
             return explain_loss(target, err);
     }
+    if (!image_lock_confirm(target->lock, target->id, err))
+        return false;
     target->record.complete = true;
     target->record.generation++;
     if (!image_write_record(target, err)) {

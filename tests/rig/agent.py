@@ -27,15 +27,26 @@ def program(name):
     return str(path)
 
 
+CLONE_NEWNET = 0x40000000
+
+
 def die_with_parent():
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
+def enter_network(path):
+    """For the child: the network namespace that 'path' in /proc is."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    if ctypes.CDLL(None, use_errno=True).setns(fd, CLONE_NEWNET) < 0:
+        raise OSError(ctypes.get_errno(), "setns")
+    os.close(fd)
 
 
 class Agent:
     """Starts at once unless start=False.  'arguments' are flags of hostlerd beside --run-dir."""
 
     def __init__(self, folder, arguments=(), config="", repositories=(), wrapper=(), start=True,
-                 environment=None, name=None):
+                 environment=None, name=None, network=None):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         # Short, for a unix socket's path has at most 107 characters.
@@ -46,6 +57,7 @@ class Agent:
         self.arguments = list(arguments)
         self.wrapper = list(wrapper)
         self.environment = environment
+        self.network = network  # the /proc path of a network namespace, or None
         self.process = None
         self.urls = []
         text = config
@@ -79,12 +91,17 @@ class Agent:
         environment = dict(os.environ)
         environment.update(self.environment or {})
         self.process = subprocess.Popen(self.command(), stdout=subprocess.PIPE, stderr=self.log,
-                                        stdin=subprocess.DEVNULL, preexec_fn=die_with_parent,
+                                        stdin=subprocess.DEVNULL, preexec_fn=self.prepare,
                                         env=environment)
         self.urls = []
         if ready:
             self.wait_ready()
         return self
+
+    def prepare(self):
+        if self.network:
+            enter_network(self.network)
+        die_with_parent()
 
     def wait_ready(self):
         """Reads the 'listening URL' lines; the unix socket's is always among them."""

@@ -69,7 +69,7 @@ it_shows_what_qemu_shows(void **state)
     need_qemu();
     make_scattered("data");
     map = open_map("data");
-    if (!endpoint_open_nbd(base, "data", ENDPOINT_READ, false, NULL, &nbd, &err))
+    if (!endpoint_open_nbd(place, "data", ENDPOINT_READ, false, NULL, &nbd, &err))
         fail_msg("%s", err->message);
     assert_int_equal(endpoint_size(map), SIZE);
     assert_true(one && other);

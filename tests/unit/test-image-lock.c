@@ -49,6 +49,7 @@ a_writer_keeps_everybody_out_and_is_named(void **state)
     assert_has(error->data, "\"holder\":\"" HOLDER "\"");
     error_free(TAKE(error));
     refused(acquire(web1, IMAGE_LOCK_SHARED, &second, &error), &error, ERROR_IMAGE_IN_USE);
+    succeed(image_lock_confirm(lock, "web1", &error), error);
     succeed(image_lock_is_held(web1, &held, &holder, &error), error);
     assert_true(held);
     assert_string_equal(holder, HOLDER);

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures of the tests with real servers: one glusterd for all tests of a process."""
+import itertools
+
+import pytest
+
+from rig.gluster import ADDRESS, Gluster
+
+numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def gluster():
+    server = Gluster()
+    server.make_volume("shared")
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def place(gluster):
+    """What connects a fresh repository of the volume that nobody harms."""
+    return {"kind": "gluster", "volume": "shared", "servers": [ADDRESS], "path": f"/repository-{next(numbers)}"}
+
+
+@pytest.fixture
+def volume(gluster):
+    """A volume of the test's own, whose bricks may be killed, and what connects a repository of it."""
+    name = f"own{next(numbers)}"
+    gluster.make_volume(name)
+    return name, {"kind": "gluster", "volume": name, "servers": [ADDRESS], "path": "/repository"}
+
+
+@pytest.fixture
+def pair(make_agent, gluster):
+    """Two agents that reach the volumes, each with a 'dir' repository of its own, 'near'."""
+    return [make_agent(name, name=name, repositories=["near"], network=gluster.network) for name in ("one", "two")]
