@@ -47,6 +47,7 @@ struct folder_kind {
 /* Each kind's structs begin with these. */
 struct folder {
     const struct folder_kind *kind;
+    const atomic_bool *shut; /* borrowed; NULL: never */
 };
 
 struct folder_lock {

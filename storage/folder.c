@@ -4,16 +4,42 @@
 #include "storage/folder.h"
 
 #include <assert.h>
+#include <errno.h>
 
 #include "agent/base/thread.h"
 #include "storage/folder-kind.h"
+
+void
+folder_set_gate(struct folder *folder, const atomic_bool *shut)
+{
+    folder->shut = shut;
+}
+
+static bool
+is_shut(const struct folder *folder)
+{
+    if (!folder->shut || !atomic_load(folder->shut))
+        return false;
+    errno = ETIMEDOUT;
+    return true;
+}
+
+static bool
+require_open(const struct folder *folder, struct error **err)
+{
+    return !is_shut(folder) || error_set(err, ERROR_REPOSITORY_UNAVAILABLE,
+                                         "the repository does not answer, or was disconnected");
+}
 
 bool
 folder_open(struct folder *parent, const char *name, enum folder_reach reach,
             struct folder **ret_folder)
 {
     WORKER_ONLY();
-    return parent->kind->open(parent, name, reach, ret_folder);
+    if (is_shut(parent) || !parent->kind->open(parent, name, reach, ret_folder))
+        return false;
+    (*ret_folder)->shut = parent->shut;
+    return true;
 }
 
 void
@@ -27,14 +53,14 @@ bool
 folder_make(struct folder *parent, const char *name, mode_t mode)
 {
     WORKER_ONLY();
-    return parent->kind->make(parent, name, mode);
+    return !is_shut(parent) && parent->kind->make(parent, name, mode);
 }
 
 bool
 folder_stat(struct folder *folder, const char *name, struct stat *ret_status)
 {
     WORKER_ONLY();
-    return folder->kind->stat(folder, name, ret_status);
+    return !is_shut(folder) && folder->kind->stat(folder, name, ret_status);
 }
 
 static bool
@@ -67,14 +93,14 @@ bool
 folder_each(struct folder *folder, bool (*each)(const char *name, void *context), void *context)
 {
     WORKER_ONLY();
-    return folder->kind->each(folder, each, context);
+    return !is_shut(folder) && folder->kind->each(folder, each, context);
 }
 
 bool
 folder_set_size(struct folder *folder, const char *name, uint64_t size)
 {
     WORKER_ONLY();
-    return folder->kind->set_size(folder, name, size);
+    return !is_shut(folder) && folder->kind->set_size(folder, name, size);
 }
 
 bool
@@ -88,7 +114,7 @@ bool
 folder_drop(struct folder *folder, const char *name)
 {
     WORKER_ONLY();
-    return folder->kind->drop(folder, name);
+    return !is_shut(folder) && folder->kind->drop(folder, name);
 }
 
 bool
@@ -96,7 +122,7 @@ folder_replace(struct folder *folder, const char *name, const void *bytes, size_
                struct error **err)
 {
     WORKER_ONLY();
-    return folder->kind->replace(folder, name, bytes, size, err);
+    return require_open(folder, err) && folder->kind->replace(folder, name, bytes, size, err);
 }
 
 bool
@@ -104,7 +130,7 @@ folder_read(struct folder *folder, const char *name, size_t limit, struct text *
             struct error **err)
 {
     WORKER_ONLY();
-    return folder->kind->read(folder, name, limit, ret_text, err);
+    return require_open(folder, err) && folder->kind->read(folder, name, limit, ret_text, err);
 }
 
 bool
@@ -113,7 +139,8 @@ folder_rename(struct folder *from_folder, const char *from, struct folder *to_fo
 {
     WORKER_ONLY();
     assert(from_folder->kind == to_folder->kind);
-    return from_folder->kind->rename(from_folder, from, to_folder, to, err);
+    return require_open(from_folder, err) &&
+           from_folder->kind->rename(from_folder, from, to_folder, to, err);
 }
 
 bool
@@ -122,35 +149,36 @@ folder_link(struct folder *from_folder, const char *from, struct folder *to_fold
 {
     WORKER_ONLY();
     assert(from_folder->kind == to_folder->kind);
-    return from_folder->kind->link(from_folder, from, to_folder, to, err);
+    return require_open(from_folder, err) &&
+           from_folder->kind->link(from_folder, from, to_folder, to, err);
 }
 
 bool
 folder_unlink(struct folder *folder, const char *name, struct error **err)
 {
     WORKER_ONLY();
-    return folder->kind->unlink(folder, name, err);
+    return require_open(folder, err) && folder->kind->unlink(folder, name, err);
 }
 
 bool
 folder_remove_tree(struct folder *folder, const char *name, struct error **err)
 {
     WORKER_ONLY();
-    return folder->kind->remove_tree(folder, name, err);
+    return require_open(folder, err) && folder->kind->remove_tree(folder, name, err);
 }
 
 bool
 folder_sync(struct folder *folder, struct error **err)
 {
     WORKER_ONLY();
-    return folder->kind->sync(folder, err);
+    return require_open(folder, err) && folder->kind->sync(folder, err);
 }
 
 bool
 folder_sync_file(struct folder *folder, const char *name, struct error **err)
 {
     WORKER_ONLY();
-    return folder->kind->sync_file(folder, name, err);
+    return require_open(folder, err) && folder->kind->sync_file(folder, name, err);
 }
 
 bool
@@ -158,7 +186,7 @@ folder_lock_open(struct folder *folder, const char *name, enum folder_lock_use u
                  struct folder_lock **ret_lock)
 {
     WORKER_ONLY();
-    return folder->kind->lock_open(folder, name, use, ret_lock);
+    return !is_shut(folder) && folder->kind->lock_open(folder, name, use, ret_lock);
 }
 
 bool

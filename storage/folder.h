@@ -11,6 +11,7 @@
 #ifndef STORAGE_FOLDER_H
 #define STORAGE_FOLDER_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -32,6 +33,10 @@ bool folder_open_path(const char *path, struct folder **ret_folder) _must_check_
 bool folder_open(struct folder *parent, const char *name, enum folder_reach reach,
                  struct folder **ret_folder) _must_check_;
 void folder_close(struct folder *folder); /* NULL is fine */
+/* While '*shut', nothing more is asked of it, nor of what is opened from it later on: ETIMEDOUT, or
+   RepositoryUnavailable.  For a server that does not answer: whoever asks it may wait for very long.
+   Borrowed; outlives them all. */
+void folder_set_gate(struct folder *folder, const atomic_bool *shut);
 DEFINE_CLEANUP(struct folder, folder_close)
 
 bool folder_make(struct folder *parent, const char *name, mode_t mode) _must_check_;

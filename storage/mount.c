@@ -58,7 +58,7 @@ static const struct option {
     /* One attempt: we try again ourselves. */
     { "retry", VALUE_NUMBER, .ours = "retry=0", .fixed = true },
     { "vers", VALUE_WORD, .ours = "vers=4", .words = ",4,4.0,4.1,4.2," },
-    { "timeo", VALUE_NUMBER, .ours = "timeo=100", .minimum = 1, .maximum = 600, .listed = true },
+    { "timeo", VALUE_NUMBER, .ours = "timeo=50", .minimum = 1, .maximum = 600, .listed = true },
     { "retrans", VALUE_NUMBER, .ours = "retrans=2", .maximum = 10, .listed = true },
     { "ro", .listed = true },
     { "rsize", VALUE_NUMBER, .minimum = 4096, .maximum = 1 << 20 },
@@ -169,7 +169,7 @@ check_option(const char *text, size_t length, size_t name_length, void *context,
 static bool
 check_options(const char *options, struct error **err)
 {
-    struct waits waits = { .timeo = 100, .retrans = 2 };
+    struct waits waits = { .timeo = 50, .retrans = 2 };
 
     if (options && strlen(options) > TEXT_LENGTH_MAX)
         return error_param(err, "options", "is longer than %d bytes", TEXT_LENGTH_MAX);
@@ -530,17 +530,17 @@ mount_attach(const struct repository_place *place, const char *point, struct err
         log_debug("'%s' is mounted on '%s' already", source, point);
         return true;
     }
-    if (found && !mount_detach(point, err))
+    if (found && !mount_detach(point, false, err))
         return false;
     return make_point(point, err) && run_mount(source, point, options, err);
 }
 
 bool
-mount_detach(const char *point, struct error **err)
+mount_detach(const char *point, bool force, struct error **err)
 {
     WORKER_ONLY();
     for (unsigned i = 0; i < STACKED_MAX; i++)
-        if (umount2(point, MNT_DETACH | UMOUNT_NOFOLLOW) < 0) {
+        if (umount2(point, MNT_DETACH | UMOUNT_NOFOLLOW | (force ? MNT_FORCE : 0)) < 0) {
             if (errno != EINVAL && errno != ENOENT)
                 return error_errno(err, ERROR_BACKEND_FAILED, errno, "cannot unmount '%s'", point);
             (void)rmdir(point); /* what is left of it does no harm */

@@ -30,8 +30,9 @@ char *mount_source(const struct repository_place *place);
 bool mount_attach(const struct repository_place *place, const char *point, struct error **err)
     _must_check_;
 /* Takes away whatever is mounted there, also when its server is dead: what is open in it stays open.
-   No error when there is nothing.  Error: BackendFailed. */
-bool mount_detach(const char *point, struct error **err) _must_check_;
+   With 'force' what waits for the server just now fails.  No error when there is nothing.
+   Error: BackendFailed. */
+bool mount_detach(const char *point, bool force, struct error **err) _must_check_;
 /* Names of the repositories that are mounted below the folder; NULL-terminated, to be freed with its
    strings.  Error: BackendFailed. */
 bool mount_list(char ***ret_names, struct error **err) _must_check_;

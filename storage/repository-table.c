@@ -248,11 +248,13 @@ looked(struct job *job)
     bool connected = repository_table_get(storage, repository->name) == repository;
 
     repository->looking = false;
+    if (connected)
+        atomic_store(&repository->shut, false);
     if (!connected || strcmp(repository->health, "connecting") == 0) {
         /* A call tries it just now: what comes of that is newer.  Or it was disconnected. */
         if (!repository_table_get(storage, repository->name) &&
             repository_place_is_mounted(&repository->place))
-            unmount_begin(storage, repository->name);
+            unmount_begin(storage, repository->name, false);
         repository_drop(storage, looking->opened);
     } else if (looking->opened) {
         _cleanup_(error_freep) struct error *error = NULL;
@@ -304,10 +306,11 @@ judge_look(struct repository *repository)
 {
     int64_t started_ns = atomic_load(&repository->look_started_ns);
 
-    if (started_ns && is_overdue(started_ns))
+    if (started_ns && is_overdue(started_ns)) {
+        atomic_store(&repository->shut, true); /* what comes back must not go there again */
         repository_change_health(repository, "unavailable",
                                  "its file system has not answered for ten seconds");
-    else if (!started_ns && is_overdue(repository->lane.moved_ns))
+    } else if (!started_ns && is_overdue(repository->lane.moved_ns))
         repository_change_health(repository, "unavailable",
                                  "all work on it has been stuck for ten seconds");
 }

@@ -150,10 +150,10 @@ connect_remember(struct call *call)
 }
 
 static void
-forget(struct storage *storage, struct repository *repository)
+forget(struct storage *storage, struct repository *repository, bool force)
 {
     if (repository_place_is_mounted(&repository->place))
-        unmount_begin(storage, repository->name);
+        unmount_begin(storage, repository->name, force);
     repository_table_remove(storage, repository);
 }
 
@@ -171,7 +171,7 @@ connect_forget(struct call *call)
     if (state->keep)
         repository_change_health(place, "unavailable", call_error(call)->message);
     else
-        forget(storage, place);
+        forget(storage, place, false);
     return call_complete(call, NULL);
 }
 
@@ -190,6 +190,7 @@ connect_done(struct call *call)
 struct name_args {
     char *repository;
     char *fix;
+    bool force;
 };
 
 struct disconnect_state {
@@ -211,9 +212,11 @@ disconnect_leave(struct call *call)
                   args->repository);
         return call_fail(call, TAKE(error));
     }
-    if (repository_in_use(repository)) {
+    if (repository_in_use(repository) &&
+        (!args->force || strcmp(repository->health, "connecting") == 0)) {
         error_set(&error, ERROR_WRONG_STATE,
-                  "tasks use repository '%s': wait for them, or abort them", args->repository);
+                  "tasks use repository '%s': wait for them, abort them, or use 'force'",
+                  args->repository);
         error_data_text(&error, "state", "in use");
         error_data_text(&error, "needs", "no running task");
         return call_fail(call, TAKE(error));
@@ -227,7 +230,10 @@ disconnect_leave(struct call *call)
         return call_fail(call, TAKE(error));
     }
     repository_publish(repository, "repository.disconnected");
-    forget(storage, repository);
+    /* Tasks that use it keep what they have open, and fail at the next thing that they ask for. */
+    if (args->force)
+        atomic_store(&repository->shut, true);
+    forget(storage, repository, args->force);
     repository_table_write(storage, &state->remembered);
     call_set_lane(call, POOL_REPOSITORY, &storage->remember_lane);
     writer = call_result(call);
@@ -515,7 +521,10 @@ const struct verb repository_verbs[] = {
         .role = ROLE_OPERATOR,
         .kind = VERB_CHANGES,
         .args_size = sizeof(struct name_args),
-        .params = PARAMS(REPOSITORY_PARAM(name_args)),
+        .params = PARAMS(REPOSITORY_PARAM(name_args),
+                         PARAM(name_args, force, "force", .type = PARAM_BOOL,
+                               .about = "Even while tasks use it: they fail, as soon as they ask "
+                                        "more of it.")),
         .result = &empty_shape,
         .errors = ERRORS(ERROR_REPOSITORY_NOT_FOUND, ERROR_WRONG_STATE),
         .steps = STEPS({ "forget", disconnect_leave, .pool = POOL_LOOP },

@@ -296,6 +296,8 @@ repository_open(const char *name, const struct repository_place *place, bool cre
         repository->read_only = space.f_flag & ST_RDONLY;
     if (!repository_look(repository, &repository->look, err))
         return false;
+    folder_set_gate(repository->folder, &repository->shut);
+    folder_set_gate(repository->images, &repository->shut);
     repository->health = "ok";
     *ret_repository = TAKE(repository);
     return true;
@@ -312,24 +314,27 @@ count_image(const char *name, void *context)
 
 /* Whether the path still leads to the directories that are open. */
 static bool
-require_same(const struct repository *repository, struct folder *folder, struct error **err)
+require_same(const struct repository *repository, struct folder *folder, struct folder **ret_images,
+             struct error **err)
 {
     _cleanup_(folder_closep) struct folder *images = NULL;
 
     if (!folder_open(folder, FORMAT_IMAGES, FOLDER_ANY_SYSTEM, &images))
         return error_errno(err, ERROR_REPOSITORY_UNAVAILABLE, errno,
                            "cannot open '%s/" FORMAT_IMAGES "'", repository->path);
-    return (folder_is_same(folder, repository->folder) &&
-            folder_is_same(images, repository->images)) ||
-           unavailable(err, repository->path,
-                       "is another directory by now: disconnect and connect it");
+    if (!folder_is_same(folder, repository->folder) || !folder_is_same(images, repository->images))
+        return unavailable(err, repository->path,
+                           "is another directory by now: disconnect and connect it");
+    *ret_images = TAKE(images);
+    return true;
 }
 
 bool
 repository_look(const struct repository *repository, struct repository_look *ret_look,
                 struct error **err)
 {
-    _cleanup_(folder_closep) struct folder *folder = NULL;
+    /* Opened anew: the gate of the others is not in the way of those who look whether it answers. */
+    _cleanup_(folder_closep) struct folder *folder = NULL, *images = NULL;
     struct repository_look look = { 0 };
     int64_t begun;
     struct repository_record record;
@@ -347,14 +352,14 @@ repository_look(const struct repository *repository, struct repository_look *ret
     if (strcmp(record.uuid, repository->uuid) != 0)
         return unavailable(err, repository->path,
                            "is another repository by now: disconnect and connect it");
-    if (!require_same(repository, folder, err))
+    if (!require_same(repository, folder, &images, err))
         return false;
     if (!folder_space(folder, &space))
         return error_errno(err, ERROR_REPOSITORY_UNAVAILABLE, errno, "cannot measure '%s'",
                            repository->path);
     look.capacity = (uint64_t)space.f_blocks * space.f_frsize;
     look.free = (uint64_t)space.f_bavail * space.f_frsize;
-    if (!folder_each(repository->images, count_image, &look.image_count))
+    if (!folder_each(images, count_image, &look.image_count))
         return error_errno(err, ERROR_REPOSITORY_UNAVAILABLE, errno, "cannot list '%s'",
                            repository->path);
     *ret_look = look;

@@ -37,6 +37,8 @@ struct repository {
     bool read_only;                 /* of its file system, when it was connected */
     _Atomic unsigned
         references; /* raised on the loop only, let go on any thread; the table has one */
+    atomic_bool
+        shut; /* nothing more is asked of its folders: it does not answer, or has to be left */
     _Atomic int64_t look_started_ns; /* when a worker began to look (monotonic); 0: not yet */
     struct message freed;            /* private */
     struct storage *storage;         /* loop only, as all below */

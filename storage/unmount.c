@@ -17,6 +17,7 @@ struct unmount {
     struct lane lane; /* its own: one that is stuck is in nobody's way */
     struct storage *storage;
     char *name, *point; /* owned */
+    bool force;
     struct error *error;
     struct unmount *next;
 };
@@ -26,7 +27,7 @@ detach(struct job *job)
 {
     struct unmount *unmount = CONTAINER_OF(job, struct unmount, job);
 
-    (void)!mount_detach(unmount->point, &unmount->error);
+    (void)!mount_detach(unmount->point, unmount->force, &unmount->error);
 }
 
 static void
@@ -54,7 +55,7 @@ detached(struct job *job)
 }
 
 void
-unmount_begin(struct storage *storage, const char *name)
+unmount_begin(struct storage *storage, const char *name, bool force)
 {
     struct unmount *unmount;
 
@@ -65,6 +66,7 @@ unmount_begin(struct storage *storage, const char *name)
     unmount->storage = storage;
     unmount->name = xstrdup(name);
     unmount->point = mount_point(name);
+    unmount->force = force;
     unmount->lane = (struct lane){ .name = unmount->name, .limit = 1 };
     unmount->job = (struct job){
         .run = detach, .finished = detached, .lane = &unmount->lane, .pool = POOL_REPOSITORY
@@ -114,7 +116,7 @@ searched(struct job *job)
     for (char **name = search->names; name && *name; name++) {
         if (!repository_table_get(search->storage, *name)) {
             log_notice("unmounting '%s', which an earlier agent has left", *name);
-            unmount_begin(search->storage, *name);
+            unmount_begin(search->storage, *name, false);
         }
         free(*name);
     }

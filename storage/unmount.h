@@ -13,8 +13,8 @@
 struct storage;
 
 /* Begins to unmount what lies at the mount point of 'name'; whoever waits for the key
-   "unmounted NAME" is woken when it is done. */
-void unmount_begin(struct storage *storage, const char *name);
+   "unmounted NAME" is woken when it is done.  With 'force' what waits for the server gives up. */
+void unmount_begin(struct storage *storage, const char *name, bool force);
 bool unmount_is_under_way(const struct storage *storage, const char *name);
 /* Unmounts what an agent that was killed has left, and that no repository of the table is for. */
 void unmount_what_is_left(struct storage *storage);

@@ -25,8 +25,6 @@ fail(struct error **err, int errnum, const char *what, const char *name)
     if (errnum == EROFS)
         return error_set(err, ERROR_REPOSITORY_UNAVAILABLE,
                          "cannot %s '%s': the file system is read-only", what, name);
-    if (errnum == ESTALE)
-        return error_errno(err, ERROR_REPOSITORY_UNAVAILABLE, errnum, "cannot %s '%s'", what, name);
     return error_errno(err, ERROR_BACKEND_FAILED, errnum, "cannot %s '%s'", what, name);
 }
 

@@ -73,6 +73,9 @@ error_errno(struct error **err, enum error_code code, int errnum, const char *fo
     va_end(arguments);
     if (errnum == ENOSPC || errnum == EDQUOT)
         code = ERROR_NO_SPACE;
+    /* A file server that is away, or whose files are others by now. */
+    if (code == ERROR_BACKEND_FAILED && (errnum == ETIMEDOUT || errnum == ESTALE))
+        code = ERROR_REPOSITORY_UNAVAILABLE;
     error_make(err, code,
                reason ? xprintf("%s: %s", text, reason)
                       : xprintf("%s: error number %d", text, errnum));

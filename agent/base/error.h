@@ -34,7 +34,8 @@ DEFINE_CLEANUP(struct error, error_free)
 
 /* All of these return false.  error_set asserts that '*err' is NULL, the others that it is not. */
 bool error_set(struct error **err, enum error_code code, const char *format, ...) _printf_(3, 4);
-/* As error_set, with ": " and strerror(errnum) behind; ENOSPC and EDQUOT become ERROR_NO_SPACE. */
+/* As error_set, with ": " and strerror(errnum) behind.  ENOSPC and EDQUOT become ERROR_NO_SPACE, and
+   ETIMEDOUT and ESTALE make ERROR_REPOSITORY_UNAVAILABLE of ERROR_BACKEND_FAILED. */
 bool error_errno(struct error **err, enum error_code code, int errnum, const char *format, ...)
     _printf_(4, 5);
 /* Puts "text: " in front of the message that is there. */

@@ -54,6 +54,22 @@ a_full_disk_or_quota_is_no_space_whatever_was_asked(void **state)
 }
 
 static void
+a_file_server_that_is_away_is_an_unavailable_repository(void **state)
+{
+    const int away[] = { ETIMEDOUT, ESTALE };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_COUNT(away); i++) {
+        _cleanup_(error_freep) struct error *err = NULL, *other = NULL;
+
+        assert_false(error_errno(&err, ERROR_BACKEND_FAILED, away[i], "cannot write"));
+        assert_int_equal(err->code, ERROR_REPOSITORY_UNAVAILABLE);
+        assert_false(error_errno(&other, ERROR_IMAGE_BROKEN, away[i], "cannot read"));
+        assert_int_equal(other->code, ERROR_IMAGE_BROKEN);
+    }
+}
+
+static void
 wrapping_puts_text_in_front_and_keeps_code_and_data(void **state)
 {
     _cleanup_(error_freep) struct error *err = NULL;
@@ -154,6 +170,7 @@ main(void)
         cmocka_unit_test(setting_returns_false_and_carries_code_and_text),
         cmocka_unit_test(error_numbers_are_told_in_words),
         cmocka_unit_test(a_full_disk_or_quota_is_no_space_whatever_was_asked),
+        cmocka_unit_test(a_file_server_that_is_away_is_an_unavailable_repository),
         cmocka_unit_test(wrapping_puts_text_in_front_and_keeps_code_and_data),
         cmocka_unit_test(data_members_are_json_in_the_order_they_came),
         cmocka_unit_test(a_wrong_parameter_is_named_in_text_and_data),

@@ -48,6 +48,37 @@ only_directories_are_opened(void **state)
 }
 
 static void
+while_the_gate_is_shut_nothing_is_asked_for(void **state)
+{
+    _cleanup_(folder_closep) struct folder *parent = NULL, *child = NULL, *other = NULL;
+    atomic_bool shut = false;
+    struct error *error = NULL;
+    struct stat status;
+
+    (void)state;
+    assert_true(folder_make(place, "parent", 0755));
+    parent = must_open_folder("parent");
+    folder_set_gate(parent, &shut);
+    assert_true(folder_make(parent, "child", 0755));
+    assert_true(folder_open(parent, "child", FOLDER_SAME_SYSTEM, &child));
+    assert_true(folder_replace(child, "file", "old", 3, &error));
+    atomic_store(&shut, true);
+    assert_false(folder_open(parent, "child", FOLDER_SAME_SYSTEM, &other));
+    assert_int_equal(errno, ETIMEDOUT);
+    assert_false(folder_stat(child, "file", &status));
+    assert_int_equal(errno, ETIMEDOUT);
+    assert_false(folder_replace(child, "file", "new", 3, &error));
+    assert_int_equal(error->code, ERROR_REPOSITORY_UNAVAILABLE);
+    error_free(TAKE(error));
+    assert_false(folder_unlink(child, "file", &error));
+    error_free(TAKE(error));
+    assert_true(folder_stat(place, "parent", &status)); /* what is above is not concerned */
+    atomic_store(&shut, false);
+    assert_true(folder_stat(child, "file", &status));
+    assert_true(folder_open(parent, "child", FOLDER_SAME_SYSTEM, &other));
+}
+
+static void
 what_is_mounted_there_is_opened_only_when_asked_for(void **state)
 {
     _cleanup_(folder_closep) struct folder *root = NULL, *opened = NULL;
@@ -142,6 +173,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(only_directories_are_opened, begin, end),
+        cmocka_unit_test_setup_teardown(while_the_gate_is_shut_nothing_is_asked_for, begin, end),
         cmocka_unit_test_setup_teardown(what_is_mounted_there_is_opened_only_when_asked_for, begin,
                                         end),
         cmocka_unit_test_setup_teardown(a_folder_is_the_directory_not_its_name, begin, end),

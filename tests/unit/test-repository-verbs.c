@@ -103,6 +103,23 @@ one_that_tasks_use_is_not_left(void **state)
 }
 
 static void
+one_that_is_left_by_force_is_asked_for_nothing_more(void **state)
+{
+    struct repository *held = NULL;
+    struct error *error = NULL;
+
+    (void)state;
+    assert_true(repository_find(storage, "slow", &held, &error));
+    assert_false(atomic_load(&held->shut));
+    run_quietly("repository.disconnect", "{\"repository\":\"slow\",\"force\":true}");
+    assert_true(atomic_load(&held->shut));
+    assert_null(repository_table_get(storage, "slow"));
+    connect_repository("slow"); /* while a task still has the one of before */
+    assert_answer_has("repository.status", "{\"repository\":\"slow\"}", "\"health\":\"ok\"");
+    repository_unref(held);
+}
+
+static void
 the_table_is_in_order_and_finds_by_name_and_uuid(void **state)
 {
     struct repository *fast = repository_table_get(storage, "fast"), *found = NULL;
@@ -164,6 +181,7 @@ main(void)
         cmocka_unit_test(what_is_no_repository_is_not_made_one_unasked),
         cmocka_unit_test(a_directory_that_holds_something_is_not_taken),
         cmocka_unit_test(one_that_tasks_use_is_not_left),
+        cmocka_unit_test(one_that_is_left_by_force_is_asked_for_nothing_more),
         cmocka_unit_test(the_table_is_in_order_and_finds_by_name_and_uuid),
         cmocka_unit_test(problems_are_found_and_mended_by_their_fix),
     };

@@ -289,6 +289,20 @@ def test_a_repository_in_use_is_not_disconnected(client, image):
     refused(client, "RepositoryNotFound", "repository.status", {"repository": "slow"})
 
 
+def test_a_repository_that_is_left_by_force_fails_who_uses_it_and_can_come_back(agent, client, image):
+    client.call("image.copy", {"repository": "fast", "image": "web1", "targetRepository": "slow",
+                               "bytesPerSecond": 65536}, id="using")
+    assert client.call("repository.disconnect", {"repository": "slow", "force": True}) == {}
+    refused(client, "RepositoryNotFound", "repository.status", {"repository": "slow"})
+    client.call("repository.connect", {"repository": "slow", "kind": "dir", "path": str(agent.folder / "slow")})
+    client.call("task.throttle", {"task": "using", "bytesPerSecond": 0})
+    ended = client.call("task.wait", {"task": "using"})
+    assert ended["status"] == "failed" and ended["error"]["data"]["name"] == "RepositoryUnavailable", ended
+    status = client.call("image.status", {"repository": "slow", "image": "web1"})
+    assert status["state"] == "broken" and status["copy"]["active"] is False
+    assert client.run("image.resume", {"repository": "slow", "image": "web1"})["status"] == "done"
+
+
 def test_a_viewer_may_look_but_not_change(make_agent, tmp_path):
     tokens = tmp_path / "tokens"
     tokens.write_text("viewer " + "v" * 32 + "\noperator " + "o" * 32 + "\nadmin " + "a" * 32 + "\n")
