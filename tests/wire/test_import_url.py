@@ -2,12 +2,12 @@
 """image.import from URLs: real servers of HTTP, HTTPS and NBD, good ones and others."""
 import os
 import pathlib
+import signal
 import subprocess
 
 import pytest
 
 from rig.certificates import Authority
-from rig.client import TIMEOUT, RpcError
 from rig.images import data_path, qcow2, random_raw, same
 from rig.web import Web
 
@@ -77,12 +77,15 @@ def is_imported(agent, source, form="raw", target="raw"):
     return same(data_path(agent.folder / "fast", "i"), source, target, form)
 
 
+def helpers(agent):
+    """The programs that the agent runs now: name and process."""
+    children = pathlib.Path(f"/proc/{agent.process.pid}/task").glob("*/children")
+    return [(pathlib.Path(f"/proc/{child}/comm").read_text().strip(), int(child))
+            for path in children for child in path.read_text().split()]
+
+
 def no_helper_is_left(agent):
-    """No nbdkit and no qemu-nbd of the agent's."""
-    pid = agent.process.pid
-    children = pathlib.Path(f"/proc/{pid}/task").glob("*/children")
-    names = [pathlib.Path(f"/proc/{child}/comm").read_text().strip()
-             for path in children for child in path.read_text().split()]
+    names = [name for name, _ in helpers(agent)]
     return "nbdkit" not in names and "qemu-nbd" not in names and os.listdir(agent.run_dir / "nbd") == []
 
 
@@ -328,6 +331,21 @@ def test_a_server_that_dies_leaves_an_import_that_can_be_continued(agent, client
     status = client.call("image.status", {"repository": "fast", "image": "i"})
     assert status["state"] == "broken" and not status["copy"]["active"]
     wait_for_socket(socket, start(*command))
+    assert rest(client)["status"] == "done"
+    assert is_imported(agent, raw) and no_helper_is_left(agent)
+
+
+@pytest.mark.parametrize("form, program", [("raw", "nbdkit"), ("qcow2", "nbdkit"), ("qcow2", "qemu-nbd")])
+def test_a_helper_that_is_killed_leaves_an_import_that_can_be_continued(agent, client, raw, packed, make_web, form,
+                                                                        program):
+    web = make_web(raw if form == "raw" else packed)
+    slowly(client, web.url(), form, format="raw")
+    (pid,) = [pid for name, pid in helpers(agent) if name == program]
+    os.kill(pid, signal.SIGKILL)
+    client.call("task.throttle", {"task": "slow", "bytesPerSecond": 0})
+    ended = client.call("task.wait", {"task": "slow"})
+    assert ended["status"] == "failed" and ended["error"]["data"]["name"] == "BackendFailed", ended
+    assert client.call("image.status", {"repository": "fast", "image": "i"})["state"] == "broken"
     assert rest(client)["status"] == "done"
     assert is_imported(agent, raw) and no_helper_is_left(agent)
 
