@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "agent/base/clock.h"
+#include "storage/image-data.h"
 #include "storage/image-serve-table.h"
 #include "storage/image-serve.h"
 #include "storage/image-steps.h"
@@ -146,7 +147,8 @@ start_server(struct call *call, struct error **err)
                            &state->common.image, err) ||
         !image_require_generation(state->common.image, args->has_generation,
                                   (uint64_t)args->if_generation, err) ||
-        !image_require_usable(state->common.image, err))
+        !image_require_usable(state->common.image, err) ||
+        !image_require_resized(state->common.image, err))
         return false;
     if (args->writable && !state->common.image->record.mutable)
         return error_set(err, ERROR_IMAGE_IMMUTABLE,

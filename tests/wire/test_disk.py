@@ -7,6 +7,8 @@ import subprocess
 import pytest
 
 from rig import reader
+from rig.chains import begins_with, guest_writes, photograph
+from rig.client import RpcError
 from rig.images import data_path, random_raw, same
 
 
@@ -142,3 +144,51 @@ def test_a_copy_that_was_begun_by_copying_goes_on_by_sharing_or_copying(agent, c
     client.call("task.throttle", {"task": "rest", "bytesPerSecond": 0})
     assert client.call("task.wait", {"task": "rest"})["status"] == "done"
     assert same(data_path(sharing_disk / "r", "web2"), raw)
+
+
+@pytest.fixture
+def full_disk(agent, client, small_disk, tmp_path):
+    """'web1' over 'base' in 'small', and no room: gives the repository, what web1 shows, and what takes the room."""
+    client.call("repository.connect", {"repository": "small", "kind": "dir", "path": str(small_disk / "r"), "create": True})
+    raw = random_raw(tmp_path / "base.raw", 8 << 20, holes=False)
+    client.run("image.import", {"repository": "small", "image": "base", "path": str(raw), "sourceFormat": "raw", "format": "qcow2"})
+    client.call("image.snapshot", {"repository": "small", "image": "base", "snapshot": "below"})
+    client.call("image.resize", {"repository": "small", "image": "base", "size": 12 << 20})
+    guest_writes(small_disk / "r", "base", 7, 8 << 20, 4 << 20)
+    shown = photograph(small_disk / "r", "base", tmp_path / "shown.raw")
+    ballast = small_disk / "ballast"
+    with open(ballast, "wb") as file:
+        try:
+            while True:
+                file.write(bytes(4096))
+                file.flush()
+        except OSError:
+            pass
+    yield small_disk / "r", shown, ballast
+
+
+@pytest.mark.parametrize("method,more", [("snapshot", {"snapshot": "s"}), ("optimize", {}), ("merge", {}),
+                                         ("resize", {"size": 16 << 20}), ("resize", {"size": 9 << 20, "force": True})],
+                         ids=["snapshot", "optimize", "merge", "grow", "shrink"])
+def test_without_room_a_change_of_a_chain_fails_truthfully_and_goes_on_with_it(client, full_disk, method, more):
+    repository, shown, ballast = full_disk
+    call = (f"image.{method}", {"repository": "small", "image": "base", **more})
+    try:
+        ended = client.run(*call)
+        error = ended["error"] and ended["error"]["data"]["name"]
+    except RpcError as failed:
+        error = failed.name
+    assert error in ("NoSpace", None), error
+    status = client.call("image.status", {"repository": "small", "image": "base"})
+    truth = reader.state(repository, "base")
+    assert (status["state"], status["generation"]) == (truth["state"], truth["generation"])
+    assert status["state"] in ("optimized", "degraded")
+    assert begins_with(repository, "base", shown, status["size"], ballast.parent.parent)
+    ballast.unlink()
+    if error:
+        client.run(*call)
+    status = client.call("image.status", {"repository": "small", "image": "base"})
+    assert status["state"] == "optimized"
+    assert begins_with(repository, "base", shown, status["size"], ballast.parent.parent)
+    assert reader.leftovers(repository) == []
+    assert client.call("repository.check", {"repository": "small"})["problems"] == []

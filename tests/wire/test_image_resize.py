@@ -140,7 +140,8 @@ def test_an_interrupted_one_is_degraded_and_shows_what_it_did(agent, client, ima
     assert client.run("image.copy", {"repository": "fast", "image": "web1", "targetRepository": "slow", "format": "raw",
                                      "verify": True})["status"] == "done"
     assert same(data_path(agent.folder / "slow", "web1"), image)
-    for method, more in (("image.snapshot", {}), ("image.update", {"immutable": True})):
+    for method, more in (("image.snapshot", {}), ("image.update", {"immutable": True}),
+                         ("image.serve", {}), ("image.optimize", {})):
         assert client.error(method, {"repository": "fast", "image": "web1", **more}).name == "WrongState", method
     resize(client, 6 * MIB)
     os.truncate(image, 6 * MIB)
