@@ -209,6 +209,15 @@ gluster_space(struct folder *folder, struct statvfs *ret_space)
 }
 
 static bool
+gluster_set_size(struct folder *folder, const char *name, uint64_t size)
+{
+    struct stat status;
+    _cleanup_object_ glfs_object_t *object = look_up(folder, name, &status);
+
+    return object && glfs_h_truncate(fs_of(folder), object, (off_t)size) == 0;
+}
+
+static bool
 gluster_drop(struct folder *folder, const char *name)
 {
     return unlink_entry(folder, name) == 0;
@@ -463,6 +472,7 @@ static const struct folder_kind gluster_kind = {
     .stat = gluster_stat,
     .stat_self = gluster_stat_self,
     .each = gluster_each,
+    .set_size = gluster_set_size,
     .space = gluster_space,
     .drop = gluster_drop,
     .replace = gluster_replace,

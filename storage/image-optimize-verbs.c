@@ -13,14 +13,9 @@
 #include "storage/image-data.h"
 #include "storage/image-steps.h"
 #include "storage/qemu-lock.h"
+#include "storage/repository-verbs.h"
 #include "storage/storage.h"
 #include "storage/transfer.h"
-
-struct optimize_args {
-    char *repository, *image;
-    int64_t if_generation;
-    bool has_generation;
-};
 
 struct optimize_state {
     struct image_state common;
@@ -43,7 +38,7 @@ optimize_done(struct call *call)
 static bool
 lock_image(struct call *call, struct error **err)
 {
-    const struct optimize_args *args = call->args;
+    const struct resume_args *args = call->args;
     struct optimize_state *state = call->state;
     struct image_state *common = &state->common;
     _cleanup_free_ char *holder = image_holder(call);
@@ -65,7 +60,7 @@ lock_image(struct call *call, struct error **err)
 static enum outcome
 optimize_lock(struct call *call)
 {
-    const struct optimize_args *args = call->args;
+    const struct resume_args *args = call->args;
     const struct optimize_state *state = call->state;
     _cleanup_(error_freep) struct error *error = NULL;
 
@@ -187,8 +182,8 @@ const struct verb image_optimize_verbs[] = {
             "as it was.",
         .role = ROLE_OPERATOR,
         .kind = VERB_ANSWERS_EARLY,
-        .args_size = sizeof(struct optimize_args),
-        .params = PARAMS(IMAGE_PARAMS(optimize_args), GENERATION_PARAM(optimize_args)),
+        .args_size = sizeof(struct resume_args),
+        .params = PARAMS(IMAGE_PARAMS(resume_args), GENERATION_PARAM(resume_args)),
         .result = &image_reference_shape,
         .errors = ERRORS(ERROR_REPOSITORY_NOT_FOUND, ERROR_REPOSITORY_UNAVAILABLE,
                          ERROR_IMAGE_NOT_FOUND, ERROR_IMAGE_IN_USE, ERROR_IMAGE_BROKEN,

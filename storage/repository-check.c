@@ -11,6 +11,7 @@
 #include "agent/base/durable.h"
 #include "agent/base/name.h"
 #include "storage/image-data.h"
+#include "storage/repository-chains.h"
 
 #define LIST_SIZE_MAX (384 * 1024) /* bytes: frames stay under 1 MiB */
 #define TEMPORARY_IMAGE_FILE ".tmp-" FORMAT_IMAGE_FILE
@@ -22,6 +23,7 @@ static const char *const action_names[] = {
     [FIX_UNLINK_COPY] = "unlinkCopy",
     [FIX_UNLINK_TEMPORARY] = "unlinkTemporary",
     [FIX_UNLINK_DATA] = "unlinkData",
+    [FIX_OPTIMIZE] = "optimize",
     [FIX_MERGE] = "merge",
     [FIX_RESUME] = "resume",
     [FIX_REMOVE] = "remove",
@@ -161,6 +163,12 @@ is_still_broken(struct image *image, struct error **err)
     return image_read_record(image, err) && is_broken(image, err);
 }
 
+static bool
+is_too_deep(struct repository *repository, const char *id)
+{
+    return image_count_layers(repository, id, CHAIN_LAYERS_MAX + 1) > CHAIN_LAYERS_MAX;
+}
+
 /* Whether it stands on 'base', which says that it is being folded into it. */
 static bool
 is_to_be_merged(struct repository *repository, const char *id, const char *base)
@@ -172,14 +180,15 @@ is_to_be_merged(struct repository *repository, const char *id, const char *base)
            strcmp(image->record.base, base) == 0;
 }
 
-/* Whether it says itself that its base is being folded into it. */
+/* Whether it says itself that 'base' is being folded into it. */
 static bool
-tells_of_merge(struct repository *repository, const char *id)
+tells_of_merge(struct repository *repository, const char *id, const char *base)
 {
     _cleanup_(image_closep) struct image *image = NULL;
     _cleanup_(error_freep) struct error *ignored = NULL;
 
-    return image_open(repository, id, &image, &ignored) && image->record.merging;
+    return image_open(repository, id, &image, &ignored) && image->record.merging &&
+           strcmp(image->record.merging, base) == 0;
 }
 
 /* Both images tell of one merge that was interrupted: it is reported of the one that shall stay. */
@@ -192,7 +201,7 @@ check_merge(const struct image *image, struct writer *writer)
         write_problem(writer, "interrupted merge", image->id, "merge",
                       "its base was being folded into it: run image.merge again", FIX_MERGE,
                       image->id);
-    else if (tells_of_merge(image->repository, record->merged_into))
+    else if (tells_of_merge(image->repository, record->merged_into, image->id))
         return;
     else if (is_to_be_merged(image->repository, record->merged_into, image->id))
         write_problem(writer, "interrupted merge", record->merged_into, "merge",
@@ -247,8 +256,22 @@ check_left_over_data(struct image *image, struct writer *writer)
                       FIX_UNLINK_DATA, image->id);
 }
 
+/* Reported of the image that nothing stands on: the others keep their data files. */
 static void
-check_image(struct repository *repository, const char *id, struct writer *writer)
+check_chain(struct repository *repository, const char *id, const struct bases *bases,
+            struct writer *writer)
+{
+    if (bases_have(bases, id) || !is_too_deep(repository, id))
+        return;
+    write_problem(writer, "long chain", id, "optimize",
+                  "it shows through many layers, and each read asks all that come before the "
+                  "contents: make it stand alone (image.optimize), or merge some (image.merge)",
+                  FIX_OPTIMIZE, id);
+}
+
+static void
+check_image(struct repository *repository, const char *id, struct bases *bases,
+            struct writer *writer)
 {
     _cleanup_(image_closep) struct image *image = NULL;
     _cleanup_(error_freep) struct error *error = NULL;
@@ -259,6 +282,7 @@ check_image(struct repository *repository, const char *id, struct writer *writer
             write_problem(writer, "unreadable image", id, "mend", error->message, FIX_REMOVE, id);
         return;
     }
+    bases_note(bases, image);
     /* What somebody works on is theirs, whatever it looks like; what is being removed is nobody's. */
     if (is_locked(image) || !image_is_named(image))
         return;
@@ -318,6 +342,7 @@ bool
 repository_check(struct repository *repository, struct writer *writer, bool *ret_more,
                  struct error **err)
 {
+    struct bases bases = { 0 };
     char **ids;
     size_t count;
 
@@ -325,7 +350,13 @@ repository_check(struct repository *repository, struct writer *writer, bool *ret
         return false;
     writer_array(writer);
     for (size_t i = 0; i < count && writer->text.length < LIST_SIZE_MAX; i++)
-        check_image(repository, ids[i], writer);
+        check_image(repository, ids[i], &bases, writer);
+    bases_sort(&bases);
+    /* Without as many bases as a long chain has there is none to look for. */
+    for (size_t i = 0; bases.count >= CHAIN_LAYERS_MAX && i < count; i++)
+        if (writer->text.length < LIST_SIZE_MAX)
+            check_chain(repository, ids[i], &bases, writer);
+    bases_done(&bases);
     image_list_free(ids);
     if (!check_entries(repository, writer, err))
         return false;
@@ -353,6 +384,17 @@ may_be_named(enum fix_action action, const char *name)
     if (action == FIX_UNLINK_STRAY)
         return *name && !strchr(name, '/') && strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
     return name_valid(name);
+}
+
+const char *
+repository_fix_verb(const struct fix *fix)
+{
+    switch (fix->action) {
+    case FIX_RESUME: return "image.resume";
+    case FIX_MERGE: return "image.merge";
+    case FIX_OPTIMIZE: return "image.optimize";
+    default: return NULL;
+    }
 }
 
 bool
@@ -520,6 +562,7 @@ repository_fix_apply(struct repository *repository, const struct fix *fix, const
     case FIX_UNLINK_TEMPORARY:
     case FIX_UNLINK_DATA: return unlink_leftovers(repository, fix, holder, err);
     case FIX_REMOVE: return remove_broken(repository, fix->name, holder, ret_removed, err);
+    case FIX_OPTIMIZE: return is_too_deep(repository, fix->name) || gone(err);
     case FIX_MERGE: return require_mergeable(repository, fix->name, err);
     case FIX_RESUME: return require_resumable(repository, fix->name, err);
     }

@@ -24,6 +24,7 @@ enum fix_action {
     FIX_UNLINK_COPY,  /* the copy.json of a complete image */
     FIX_UNLINK_TEMPORARY,
     FIX_UNLINK_DATA, /* data files that the image's record does not name */
+    FIX_OPTIMIZE,    /* an image over too long a chain */
     FIX_MERGE,       /* an image that a base was being folded into */
     FIX_RESUME,      /* a broken image whose copy can go on */
     FIX_REMOVE       /* a broken image with nothing to go on with */
@@ -37,9 +38,11 @@ struct fix {
 void fix_done(struct fix *fix);
 /* InvalidParams (param "fix") for anything that repository_check() did not write. */
 bool repository_fix_parse(const char *json, struct fix *ret_fix, struct error **err) _must_check_;
+/* The verb that is to do it; NULL: repository_fix_apply() does. */
+const char *repository_fix_verb(const struct fix *fix);
 /* Does it, unless the problem is gone (Conflict, ImageNotFound) or somebody works on it (ImageInUse).
    FIX_REMOVE leaves in '*ret_removed' what is gone by then: tell of it, then image_discard() it.
-   FIX_RESUME and FIX_MERGE only look whether it can be done: it is a copy or a merge, and runs as one. */
+   What repository_fix_verb() names a verb for is only looked at: it runs as a task of its own. */
 bool repository_fix_apply(struct repository *repository, const struct fix *fix, const char *holder,
                           struct image **ret_removed, struct error **err) _must_check_;
 

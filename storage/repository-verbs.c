@@ -401,12 +401,10 @@ fix_parse(struct call *call)
 static bool
 is_resume(const struct call *call)
 {
-    const struct fix *fix = &((const struct fix_state *)call->state)->fix;
-
-    return fix->action == FIX_RESUME || fix->action == FIX_MERGE;
+    return repository_fix_verb(&((const struct fix_state *)call->state)->fix) != NULL;
 }
 
-/* A copy goes on as a copy, a merge as a merge: a task of its own, which the answer names. */
+/* A copy goes on as a copy, a merge as a merge: by a task that the answer names. */
 static enum outcome
 fix_resume(struct call *call)
 {
@@ -415,8 +413,8 @@ fix_resume(struct call *call)
     struct writer *writer = call_result(call);
 
     uuid_make(task);
-    storage_resume(call->context, state->fix.action == FIX_MERGE ? "image.merge" : "image.resume",
-                   state->common.repository->name, state->fix.name, task);
+    storage_resume(call->context, repository_fix_verb(&state->fix), state->common.repository->name,
+                   state->fix.name, task);
     writer_object(writer);
     writer_member_string(writer, "task", task);
     writer_end_object(writer);

@@ -19,15 +19,14 @@ struct connect_args {
     bool keep;       /* no parameter: stays in the table when it cannot be opened */
 };
 
-/* Of image.resume (image-copy-verbs.c) and image.merge, which the agent calls by itself too. */
+/* Of image.resume (image-copy-verbs.c), image.merge and image.optimize, which the agent calls by itself too. */
 struct resume_args {
     char *repository, *image;
     int64_t if_generation;
     bool has_generation;
 };
 
-/* Starts a task of the agent's own, under 'task', that goes on with what was interrupted: 'verb' is one of
-   the two. */
+/* Starts a task of the agent's own, under 'task', that goes on with 'image': 'verb' is one of these. */
 void storage_resume(struct storage *storage, const char *verb, const char *repository,
                     const char *image, const char *task);
 

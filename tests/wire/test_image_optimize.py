@@ -162,3 +162,16 @@ def test_what_may_not_be_optimized_is_refused(agent, client, image):
         assert refused().name == "ImageBroken"
     else:  # only QEMU can tell
         assert optimize(client)["status"] == "failed" and reader.leftovers(agent.folder / "fast") == []
+
+
+def test_a_long_chain_is_found_and_made_short_by_a_fix(agent, client, image):
+    for number in range(8):
+        client.call("image.snapshot", {"repository": "fast", "image": "web1", "snapshot": f"s{number}"})
+        problems = client.call("repository.check", {"repository": "fast"})["problems"]
+        assert len(problems) == (number == 7), (number, problems)
+    assert (problems[0]["image"], problems[0]["kind"]) == ("web1", "optimize")
+    answer = client.run("repository.fix", {"repository": "fast", "fix": problems[0]["fix"]})["result"]
+    assert client.call("task.wait", {"task": answer["task"]})["status"] == "done"
+    assert client.call("repository.check", {"repository": "fast"})["problems"] == []
+    assert client.error("repository.fix", {"repository": "fast", "fix": problems[0]["fix"]}).name == "Conflict"
+    assert status(client)["base"] is None and shows(agent.folder / "fast", "web1", image)
