@@ -151,6 +151,15 @@ look_and_begin(struct http_exchange *exchange, const struct resource *resource,
     return 0;
 }
 
+static bool
+has_body(struct session *session)
+{
+    return lws_hdr_total_length(session->wsi, WSI_TOKEN_PUT_URI) > 0 ||
+           lws_hdr_total_length(session->wsi, WSI_TOKEN_PATCH_URI) > 0 ||
+           lws_hdr_total_length(session->wsi, WSI_TOKEN_POST_URI) > 0 ||
+           lws_hdr_total_length(session->wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH) > 0;
+}
+
 int
 exchange_begin(struct session *session, const struct resource *resource, const char *path)
 {
@@ -160,6 +169,14 @@ exchange_begin(struct session *session, const struct resource *resource, const c
 
     LOOP_ONLY();
     session_wake(session);
+    if (has_body(session) && exchange_is_from_store(session)) {
+        exchange_drop(session);
+        http_refuse(session, &(struct refusal){ 503,
+                                                "a body cannot come before the answer to what is "
+                                                "asked before it: send it again",
+                                                NULL });
+        return -1; /* at once: 4.1 would never come back */
+    }
     result = look_and_begin(exchange, resource, &request);
     for (char **argument = request.arguments; *argument; argument++)
         free(*argument);

@@ -101,6 +101,23 @@ exchange_make_deaf(struct http_exchange *exchange)
         (void)uv_poll_stop(session->watcher);
 }
 
+/*
+ * Whether libwebsockets parses a head that it had read before.  4.1 then takes that head for the first
+ * bytes of its own body, so such a body must not be believed.  Only its flow control tells: with
+ * something in store it asks for a writeable socket, which it does at no other time here.
+ */
+bool
+exchange_is_from_store(struct session *session)
+{
+    bool stored;
+
+    find_watcher(session);
+    (void)lws_rx_flow_control(session->wsi, 0);
+    stored = session->watcher && uv_is_active((uv_handle_t *)session->watcher);
+    (void)lws_rx_flow_control(session->wsi, 1);
+    return stored;
+}
+
 static void
 let_hear(struct http_exchange *exchange)
 {

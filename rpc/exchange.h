@@ -45,5 +45,6 @@ struct http_exchange {
 struct http_exchange *exchange_new(struct session *session);
 /* libwebsockets leaves the socket alone, whatever comes. */
 void exchange_make_deaf(struct http_exchange *exchange);
+bool exchange_is_from_store(struct session *session);
 
 #endif

@@ -19,6 +19,7 @@
 #include "rpc/transport.h"
 
 #define LINGER_S 5
+#define REPEATS_MAX 100 /* turns of the loop that a small answer waits for its socket, at most */
 #define DROPPED_MAX_SIZE (64 * 1024 * 1024)
 #define READ_S 60             /* that a client has to read an answer, */
 #define READ_RATE (16 * 1024) /* and one more for each so many bytes */
@@ -276,9 +277,11 @@ complete_body(struct session *session)
         return -1;
     /* The next request came before the answer to this one: libwebsockets 4.1 takes it for the end
        of this one's body, in each turn of the loop until the answer is written.  It cannot be made
-       to wait (what stops its reading stops its writing), so it may not wait for long. */
+       to wait (what stops its reading stops its writing), so it may not wait for long.  And a body that
+       it had to keep until the request before was answered it never comes back from, in the same turn:
+       its head it takes for its first bytes. */
     if (session->received)
-        return session->finished ? 0 : -1;
+        return session->finished && ++session->repeats < REPEATS_MAX ? 0 : -1;
     session->received = true;
     session->in = TEXT_INIT;
     session->transport->joined_size -= message.length;

@@ -197,6 +197,7 @@ session_disconnect(struct session *session)
     session_forget_joined(session);
     session->written = 0;
     session->received = session->finished = false;
+    session->repeats = 0;
     if (!connection) {
         session_count_out(session);
         return;

@@ -78,6 +78,7 @@ struct session {
     struct session *next_woken, *previous_woken, *next_of_slot;
     char *close_reason; /* HTTP: why the answer is not given; owned, or NULL */
     uint32_t heard_s;   /* when it last showed life, in seconds of the loop's clock */
+    uint8_t repeats;    /* HTTP: how often the end of one body was told again */
     enum endpoint endpoint : 8;
     bool adopting : 1; /* within session_accept(), which frees it if it is over by then */
     bool over : 1;

@@ -58,6 +58,15 @@ def test_what_comes_behind_a_post_that_waits_ends_the_socket_and_no_task(agent, 
     assert client.call("task.abort", {"task": held})["task"] == held
 
 
+def test_a_post_that_is_sent_before_its_turn_ends_the_socket_and_not_the_agent(agent):
+    """libwebsockets 4.1 never came back from it."""
+    with Raw(agent.socket) as raw:
+        raw.socket.sendall(HEALTH + post((1, "host.ping", {})))
+        assert body(raw) == (200, b"ok\n")
+        raw.rest()
+    assert agent.call("host.ping") == {}
+
+
 def test_a_large_answer_comes_whole_and_the_socket_carries_the_next(agent):
     """More than the socket takes: libwebsockets keeps the rest, under a time limit of ours."""
     with Raw(agent.socket) as raw:
