@@ -148,6 +148,7 @@ main(int argc, char **argv)
         { image_resize_verbs, storage },
         { image_optimize_verbs, storage },
         { image_merge_verbs, storage },
+        { ticket_verbs, storage },
     };
     struct error *error = NULL;
     struct config *config;

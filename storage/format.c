@@ -300,7 +300,8 @@ get_second(const struct source *source, struct image_record *record, struct erro
         !get_name(source, "snapshotOf", &record->snapshot_of, err) ||
         !get_optional_bool(source, "resizing", &record->resizing, err) ||
         !get_name(source, "merging", &record->merging, err) ||
-        !get_name(source, "mergedInto", &record->merged_into, err))
+        !get_name(source, "mergedInto", &record->merged_into, err) ||
+        !get_optional_bool(source, "upload", &record->upload, err))
         return false;
     if (record->data && !format_names_data(record->data))
         return bad_member(source, "data", "'data' or 'data-…'", err);
@@ -399,7 +400,7 @@ image_record_write(const struct image_record *record, struct text *ret_text)
 {
     struct writer writer = WRITER_INIT;
     bool second = record->data || record->snapshot_of || record->resizing || record->merging ||
-                  record->merged_into;
+                  record->merged_into || record->upload;
 
     writer_object(&writer);
     writer_member_integer(&writer, "version", second ? FORMAT_IMAGE_VERSION : FORMAT_VERSION);
@@ -421,6 +422,8 @@ image_record_write(const struct image_record *record, struct text *ret_text)
         writer_member_bool(&writer, "resizing", record->resizing);
         writer_member_string(&writer, "merging", record->merging);
         writer_member_string(&writer, "mergedInto", record->merged_into);
+        if (record->upload)
+            writer_member_bool(&writer, "upload", true);
     }
     finish(&writer, ret_text);
 }

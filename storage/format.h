@@ -50,6 +50,7 @@ struct image_record {
     uint64_t size; /* bytes the image shows */
     bool mutable;
     bool complete;       /* false: a copy into it has not finished; copy.json tells how far it is */
+    bool upload;         /* not so: what is not complete is an upload (storage/ticket.h) */
     char *base;          /* image id in the same repository, owned, or NULL */
     char *data;          /* the file that holds its bits, owned; NULL: FORMAT_DATA */
     uint64_t generation; /* raised by one by each completed operation; 0 while first incomplete */

@@ -332,6 +332,10 @@ resume_open_target(struct call *call, struct error **err)
         return false;
     if (transfer->target->record.complete)
         return error_set(err, ERROR_NOTHING_TO_RESUME, "image '%s' is complete", args->image);
+    if (transfer->target->record.upload)
+        return error_set(err, ERROR_NOTHING_TO_RESUME,
+                         "image '%s' is no copy but an upload: go on with it through a new ticket",
+                         args->image);
     if (transfer->target->record.base &&
         !image_open_base(transfer->target_repository, transfer->target->record.base,
                          transfer->target->record.size, &transfer->base, err))

@@ -79,6 +79,16 @@ look_at_rest(const struct image *image, struct finding *finding)
 }
 
 static void
+look_at_upload(struct finding *finding)
+{
+    if (strcmp(finding->state, "broken") != 0)
+        find_broken(finding,
+                    xstrdup(finding->active ? "upload under way"
+                                            : "an upload into it has not finished: go on with it "
+                                              "through a new ticket, or remove the image"));
+}
+
+static void
 look_at_image(const struct image *image, struct finding *finding)
 {
     const struct image_record *record = &image->record;
@@ -103,7 +113,9 @@ look_at_image(const struct image *image, struct finding *finding)
         find_broken(finding, xstrdup(unsettled->message));
     else if (record->complete)
         look_at_rest(image, finding);
-    if (!record->complete)
+    if (record->upload)
+        look_at_upload(finding);
+    else if (!record->complete)
         look_at_copy(image, finding);
     if (!finding->reason)
         finding->reason = serve_reason(image->repository->uuid, image->id);

@@ -224,15 +224,25 @@ image_require_usable(const struct image *image, struct error **err)
 bool
 image_require_sound(const struct image *image, struct error **err)
 {
-    struct stat status;
-    bool missing;
-
     if (image->record.damage)
         return error_set(err, ERROR_IMAGE_BROKEN, "image '%s' is damaged: %s", image->id,
                          image->record.damage);
+    if (image->record.upload)
+        return error_set(err, ERROR_IMAGE_BROKEN,
+                         "an upload into image '%s' has not finished: go on with it, or remove it",
+                         image->id);
     if (!image->record.complete)
         return error_set(err, ERROR_IMAGE_BROKEN,
                          "image '%s' is an incomplete copy: resume it, or remove it", image->id);
+    return image_require_data(image, err);
+}
+
+bool
+image_require_data(const struct image *image, struct error **err)
+{
+    struct stat status;
+    bool missing;
+
     missing = !folder_stat(image->folder, image_record_data(&image->record), &status);
     if (missing && errno != ENOENT)
         return error_errno(err, ERROR_REPOSITORY_UNAVAILABLE, errno,

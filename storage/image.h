@@ -64,6 +64,8 @@ bool image_base_is_there(const struct image *image);
 bool image_require_usable(const struct image *image, struct error **err) _must_check_;
 /* The same, but it may be a base that is being folded into another image, or an unfinished snapshot. */
 bool image_require_sound(const struct image *image, struct error **err) _must_check_;
+/* Only that its data and its base are there, whatever is in them. */
+bool image_require_data(const struct image *image, struct error **err) _must_check_;
 /* Conflict {generation} unless 'wanted' (if given) is the record's. */
 bool image_require_generation(const struct image *image, bool given, uint64_t wanted,
                               struct error **err) _must_check_;

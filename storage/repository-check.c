@@ -142,6 +142,9 @@ judge_incomplete(struct image *image, enum fix_action *ret_action)
     _cleanup_(copy_record_done) struct copy_record copy = { 0 };
     _cleanup_(error_freep) struct error *error = NULL, *gone = NULL;
 
+    *ret_action = FIX_REMOVE;
+    if (image->record.upload)
+        return true;
     *ret_action = FIX_RESUME;
     if (image_read_copy(image, &copy, &error))
         return true;
@@ -234,11 +237,15 @@ check_contents(struct image *image, struct writer *writer)
         write_problem(writer, "damaged image", image->id, "mend", error->message, FIX_REMOVE,
                       image->id);
     else if (!image->record.complete && judge_incomplete(image, &action))
-        write_problem(writer, "incomplete copy", image->id, "mend",
-                      action == FIX_RESUME
-                          ? "its copy was abandoned: resume it, or remove it"
-                          : "how far its copy is cannot be read: remove it, and copy again",
-                      action, image->id);
+        write_problem(
+            writer, image->record.upload ? "incomplete upload" : "incomplete copy", image->id,
+            "mend",
+            image->record.upload
+                ? "its upload was abandoned: go on with it through a new ticket, or remove it"
+            : action == FIX_RESUME
+                ? "its copy was abandoned: resume it, or remove it"
+                : "how far its copy is cannot be read: remove it, and copy again",
+            action, image->id);
 }
 
 /* Without its lock another data file may count by now: so the record is read again. */

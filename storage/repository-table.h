@@ -27,6 +27,7 @@ struct storage {
     struct lane remember_lane; /* one at a time, so that what is written last was true last */
     struct serving *servings;  /* storage/image-serve-table.h */
     struct lane serve_lane;
+    struct tickets *tickets;  /* storage/ticket.h */
     struct lane url_lane;     /* of copy threads that ask servers elsewhere */
     struct unmount *unmounts; /* under way */
     struct timer resume;      /* armed when a repository was entered after the start */

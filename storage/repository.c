@@ -17,6 +17,8 @@
 #include "storage/gluster-volume.h"
 #include "storage/repository-table.h"
 
+#define TICKET_THREADS 4                         /* at once for all tickets of a repository */
+#define TICKET_STUCK_MS 60000                    /* making an upload durable may take as long */
 #define TEMPORARY FORMAT_REPOSITORY_FILE ".new-" /* with its UUID behind; and ".tmp-" before it */
 
 struct repository *
@@ -81,7 +83,8 @@ free_when_idle(struct message *message)
     struct repository *repository = CONTAINER_OF(message, struct repository, freed);
 
     if (repository->lane.running > 0 || repository->lane.waiting > 0 ||
-        repository->copies.running > 0 || repository->copies.waiting > 0)
+        repository->copies.running > 0 || repository->copies.waiting > 0 ||
+        repository->tickets.running > 0 || repository->tickets.waiting > 0)
         loop_post(repository->storage->agent->loop, message);
     else
         close_and_free(repository);
@@ -120,9 +123,11 @@ repository_placeholder(const char *name, const struct repository_place *place)
                                                             : repository_place_folder(place, name);
     atomic_init(&repository->references, 1);
     repository->health = "connecting";
-    repository->lane.name = repository->copies.name = repository->name;
+    repository->lane.name = repository->copies.name = repository->tickets.name = repository->name;
     /* Copies wait their turn as long as it takes: a busy copy is no stuck one. */
     repository->copies.stuck_ms = UINT32_MAX;
+    repository->tickets.limit = TICKET_THREADS;
+    repository->tickets.stuck_ms = TICKET_STUCK_MS;
     return repository;
 }
 

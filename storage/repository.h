@@ -45,6 +45,7 @@ struct repository {
     struct job closing;              /* private */
     struct lane lane;                /* bounds the workers that this repository may hold */
     struct lane copies;              /* likewise of the copy threads */
+    struct lane tickets;             /* likewise, by what is done through tickets */
     const char *health;              /* "connecting", "ok", "unavailable"; static text */
     char *reason;                    /* why not ok, owned, or NULL */
     struct repository_look look;     /* the last one */

@@ -26,6 +26,7 @@
 #include "storage/image.h"
 #include "storage/mount.h"
 #include "storage/repository-verbs.h"
+#include "storage/ticket.h"
 #include "storage/unmount.h"
 
 #define SETTLE_LIMIT_MS 1000
@@ -509,6 +510,7 @@ storage_open(struct storage *storage, struct agent *agent, void (*settled)(void 
     storage->url_lane = (struct lane){ .name = "nbdkit", .limit = 4 };
     serving_open(storage);
     health_open(storage);
+    tickets_open(storage);
     storage->settle_limit.fire = settle_late;
     timer_arm(agent->loop, &storage->settle_limit, SETTLE_LIMIT_MS);
     storage->settling = 1; /* until all are begun */

@@ -37,5 +37,6 @@ extern const struct verb image_resize_verbs[];   /* resize */
 extern const struct verb image_snapshot_verbs[]; /* snapshot */
 extern const struct verb image_check_verbs[];    /* verify checksum */
 extern const struct verb image_serve_verbs[];    /* serve unserve */
+extern const struct verb ticket_verbs[];         /* image.ticket closeTicket tickets */
 
 #endif

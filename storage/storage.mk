@@ -58,3 +58,11 @@ UNIT_TESTS += tests/unit/test-checksum tests/unit/test-copy tests/unit/test-endp
 UNIT_TESTS += tests/unit/test-endpoint-url tests/unit/test-nbd-socket tests/unit/test-url
 EXTRA_DIST += tests/unit/endpoint-fixture.h tests/unit/repository-fixture.h \
   tests/unit/storage-fixture.h
+
+libhostler_a_SOURCES += \
+  storage/ticket-exchange.c \
+  storage/ticket-use.c storage/ticket-use.h \
+  storage/ticket-verbs.c storage/ticket-verbs.h \
+  storage/ticket-work.c \
+  storage/ticket.c storage/ticket.h
+UNIT_TESTS += tests/unit/test-ticket
