@@ -436,7 +436,7 @@ endpoint_open_file(int dirfd, const char *name, enum endpoint_mode mode,
     /* Not blocking: a name that is a pipe must not hold the worker. */
     file->fd =
         openat(dirfd, name,
-               (mode == ENDPOINT_WRITE ? O_RDWR : O_RDONLY) | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+               (mode == ENDPOINT_READ ? O_RDONLY : O_RDWR) | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (file->fd < 0) {
         if (errno == ELOOP)
             error_set(err, ERROR_BACKEND_FAILED, "'%s' is a symbolic link: name the file itself",
@@ -444,7 +444,7 @@ endpoint_open_file(int dirfd, const char *name, enum endpoint_mode mode,
         else
             fail(&file->endpoint, "open", 0, err);
     } else if (measure(file, err) &&
-               (mode == ENDPOINT_WRITE || qemu_lock_out_writers(file->fd, name, err))) {
+               (mode != ENDPOINT_READ || qemu_lock_out_writers(file->fd, name, err))) {
         if (mode == ENDPOINT_READ)
             (void)posix_fadvise(file->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
         *ret_endpoint = &file->endpoint;

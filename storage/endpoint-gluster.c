@@ -370,9 +370,10 @@ endpoint_name_on_volume(struct folder *folder, const char *name, bool allow_base
 
 bool
 endpoint_create_gluster(struct folder *folder, const char *name, enum image_format format,
-                        uint64_t size, bool preallocate, const char *base_name,
+                        uint64_t size, enum endpoint_room room, const char *base_name,
                         enum image_format base_format, const atomic_bool *abort, struct error **err)
 {
+    const bool preallocate = room == ENDPOINT_RESERVED;
     glfs_fd_t *fd = gluster_create_file(folder, name, DATA_MODE);
     bool done;
 
@@ -391,7 +392,7 @@ endpoint_create_gluster(struct folder *folder, const char *name, enum image_form
     {
         /* Its tables are written in full, and all of its space is reserved: QEMU's own driver can. */
         struct qcow2_making making = {
-            .size = size, .preallocate = true, .base_name = base_name, .base_format = base_format
+            .size = size, .room = room, .base_name = base_name, .base_format = base_format
         };
         _cleanup_free_ char *file = folder_program_name(folder, name, &making.dirfd);
 
@@ -424,13 +425,13 @@ endpoint_name_on_volume(struct folder *folder, const char *name, bool allow_base
 
 bool
 endpoint_create_gluster(struct folder *folder, const char *name, enum image_format format,
-                        uint64_t size, bool preallocate, const char *base_name,
+                        uint64_t size, enum endpoint_room room, const char *base_name,
                         enum image_format base_format, const atomic_bool *abort, struct error **err)
 {
     (void)folder;
     (void)format;
     (void)size;
-    (void)preallocate;
+    (void)room;
     (void)base_name;
     (void)base_format;
     (void)abort;

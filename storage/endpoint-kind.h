@@ -46,7 +46,7 @@ bool endpoint_open_nbd(struct folder *folder, const char *name, enum endpoint_mo
 bool endpoint_open_gluster(struct folder *folder, const char *name, enum endpoint_mode mode,
                            struct endpoint **ret_endpoint, struct error **err) _must_check_;
 bool endpoint_create_gluster(struct folder *folder, const char *name, enum image_format format,
-                             uint64_t size, bool preallocate, const char *base_name,
+                             uint64_t size, enum endpoint_room room, const char *base_name,
                              enum image_format base_format, const atomic_bool *abort,
                              struct error **err) _must_check_;
 /* How QEMU is to be told of the qcow2 'name' in such a folder; to be freed.  Without 'allow_base', Conflict
@@ -55,8 +55,8 @@ bool endpoint_name_on_volume(struct folder *folder, const char *name, bool allow
                              char **ret_file, struct error **err) _must_check_;
 int endpoint_file_fd(const struct endpoint *file);
 /* False: this one cannot be read like this, for whatever reason. */
-bool endpoint_open_map(int dirfd, const char *name, const atomic_bool *abort,
-                       struct endpoint **ret_endpoint) _must_check_;
+bool endpoint_open_map(int dirfd, const char *name, enum endpoint_mode mode,
+                       const atomic_bool *abort, struct endpoint **ret_endpoint) _must_check_;
 /* What 'argv' serves, to be read only: it is killed when the endpoint is closed.  'program' is static text;
    'name' is for messages; ownership of 'bridge' is taken, also when it fails. */
 struct nbd_bridge;
@@ -72,7 +72,7 @@ struct qcow2_making {
     const char *file; /* as a program is to be told of it, see folder_program_name() */
     int dirfd;
     uint64_t size;
-    bool preallocate;
+    enum endpoint_room room;
     const char *base_name; /* or NULL */
     enum image_format base_format;
     bool base_unseen; /* the base is not to be looked at: it is not reached from 'file' */

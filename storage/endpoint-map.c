@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A qcow2 that stands alone, read without QEMU: where in the file each of its extents lies is what
- * qemu-img map tells, and there it is read like any file.
+ * A qcow2 that stands alone, without QEMU: where in the file each of its extents lies is what qemu-img
+ * map tells, and there it is read like any file.
  *
- * Only to read, only while nobody writes (our lock and QEMU's are held), and only what is neither
- * compressed nor encrypted, whose bytes are no image's.  Whoever finds it cannot be done reads through
- * qemu-nbd (storage/endpoint-nbd.c), which is also who tells what is wrong.
+ * Read only while nobody writes (our lock and QEMU's are held), and only what is neither compressed nor
+ * encrypted, whose bytes are no image's.  Written only where qemu-img has just given each extent its
+ * place (ENDPOINT_TO_FILL): then no metadata change while it is filled, so a kill leaves them whole.
+ * Where this cannot be, it goes through qemu-nbd (storage/endpoint-nbd.c), which also tells what is
+ * wrong.
  */
 #include <config.h>
 
@@ -35,6 +37,7 @@ struct map_request {
 struct map_endpoint {
     struct endpoint endpoint;
     struct endpoint *file;    /* owned */
+    bool fills;               /* it is written to, and each segment has its place */
     struct segment *segments; /* owned; they cover all of it */
     size_t count;
     struct map_request *under_way; /* owned */
@@ -63,6 +66,21 @@ find_segment(const struct map_endpoint *map, uint64_t offset)
     return &map->segments[first];
 }
 
+/* What was filled so far is what the file itself tells. */
+static bool
+file_extent(const struct map_endpoint *map, const struct segment *segment, uint64_t offset,
+            uint64_t end, bool *ret_zero, uint64_t *ret_end, struct error **err)
+{
+    uint64_t place = segment->place + (offset - segment->start), place_end;
+
+    if (end > segment->end)
+        end = segment->end;
+    if (!endpoint_extent(map->file, place, place + (end - offset), ret_zero, &place_end, err))
+        return false;
+    *ret_end = offset + (place_end - place);
+    return true;
+}
+
 static bool
 map_extent(struct endpoint *endpoint, uint64_t offset, uint64_t end, bool *ret_zero,
            uint64_t *ret_end, struct error **err)
@@ -71,7 +89,8 @@ map_extent(struct endpoint *endpoint, uint64_t offset, uint64_t end, bool *ret_z
     const struct segment *segment = find_segment(map, offset);
     const struct segment *behind = map->segments + map->count;
 
-    (void)err;
+    if (map->fills)
+        return file_extent(map, segment, offset, end, ret_zero, ret_end, err);
     *ret_zero = segment->place == UINT64_MAX;
     do
         *ret_end = segment->end;
@@ -115,6 +134,49 @@ map_read(struct endpoint *endpoint, uint64_t offset, void *ret_bytes, size_t siz
     return true;
 }
 
+static bool
+map_write(struct endpoint *endpoint, uint64_t offset, const void *bytes, size_t size,
+          struct error **err)
+{
+    struct map_endpoint *map = map_of(endpoint);
+    const char *left = bytes;
+
+    while (size > 0) {
+        uint64_t place;
+        size_t piece = first_piece(map, offset, size, &place);
+
+        if (!endpoint_write(map->file, place, left, piece, err))
+            return false;
+        left += piece;
+        offset += piece;
+        size -= piece;
+    }
+    return true;
+}
+
+static bool
+map_zero(struct endpoint *endpoint, uint64_t offset, uint64_t size, struct error **err)
+{
+    struct map_endpoint *map = map_of(endpoint);
+
+    while (size > 0) {
+        const struct segment *segment = find_segment(map, offset);
+        uint64_t piece = segment->end - offset < size ? segment->end - offset : size;
+
+        if (!endpoint_zero(map->file, segment->place + (offset - segment->start), piece, err))
+            return false;
+        offset += piece;
+        size -= piece;
+    }
+    return true;
+}
+
+static bool
+map_flush(struct endpoint *endpoint, struct error **err)
+{
+    return endpoint_flush(map_of(endpoint)->file, err);
+}
+
 static size_t
 count_pieces(const struct map_endpoint *map, uint64_t offset, size_t size)
 {
@@ -140,7 +202,8 @@ begin_pieces(struct map_endpoint *map, struct map_request *request)
         struct endpoint_request *part = &request->parts[i];
         size_t left = request->whole->size - (size_t)(bytes - request->whole->bytes);
 
-        part->act = ENDPOINT_DO_READ;
+        part->act = request->whole->act;
+        part->from_cache = request->whole->from_cache;
         part->bytes = bytes;
         part->size = first_piece(map, offset, left, &part->offset);
         offset += part->size;
@@ -163,7 +226,8 @@ is_done(struct map_request *request)
     for (size_t i = 0; i < request->count; i++)
         if (!request->parts[i].done)
             return false;
-    whole->from_cache = request->parts[0].from_cache;
+    if (whole->act == ENDPOINT_DO_READ)
+        whole->from_cache = request->parts[0].from_cache;
     for (size_t i = 0; i < request->count; i++) {
         struct error *error = TAKE(request->parts[i].error);
 
@@ -197,14 +261,20 @@ static void
 map_begin(struct endpoint *endpoint, struct endpoint_request *whole)
 {
     struct map_endpoint *map = map_of(endpoint);
-    size_t count = count_pieces(map, whole->offset, whole->size);
+    size_t count =
+        whole->act == ENDPOINT_DO_FLUSH ? 1 : count_pieces(map, whole->offset, whole->size);
     struct map_request *request = xalloc(sizeof(*request) + count * sizeof(request->parts[0]));
 
     request->whole = whole;
     request->count = count;
     request->next = map->under_way;
     map->under_way = request;
-    begin_pieces(map, request);
+    if (whole->act == ENDPOINT_DO_FLUSH) {
+        request->parts[0].act = ENDPOINT_DO_FLUSH;
+        endpoint_begin(map->file, &request->parts[0]);
+    } else {
+        begin_pieces(map, request);
+    }
     collect(map);
 }
 
@@ -247,6 +317,9 @@ map_close(struct endpoint *endpoint)
 
 static const struct endpoint_kind map_kind = { .extent = map_extent,
                                                .read = map_read,
+                                               .write = map_write,
+                                               .zero = map_zero,
+                                               .flush = map_flush,
                                                .begin = map_begin,
                                                .poll = map_poll,
                                                .advance = map_advance,
@@ -270,13 +343,17 @@ take_segment(struct map_endpoint *map, json_t *value)
     segment->start = map->endpoint.size;
     segment->end = segment->start + (uint64_t)json_integer_value(length);
     segment->place = UINT64_MAX;
-    if (!json_is_true(json_object_get(value, "zero"))) {
+    /* Zeros that are said to be zeros are that wherever they may have a place too: it holds anything. */
+    if (map->fills ? json_is_true(json_object_get(value, "data"))
+                   : !json_is_true(json_object_get(value, "zero"))) {
         /* Compressed data have no place of their own. */
         if (!json_is_integer(place) || json_is_true(json_object_get(value, "compressed")) ||
             (uint64_t)json_integer_value(place) + (segment->end - segment->start) >
                 endpoint_size(map->file))
             return false;
         segment->place = (uint64_t)json_integer_value(place);
+    } else if (map->fills) {
+        return false;
     }
     map->endpoint.size = segment->end;
     map->count++;
@@ -323,7 +400,7 @@ read_map(struct map_endpoint *map, const char *file, const atomic_bool *abort)
 }
 
 bool
-endpoint_open_map(int dirfd, const char *name, const atomic_bool *abort,
+endpoint_open_map(int dirfd, const char *name, enum endpoint_mode mode, const atomic_bool *abort,
                   struct endpoint **ret_endpoint)
 {
     _cleanup_(error_freep) struct error *why_not = NULL;
@@ -333,7 +410,8 @@ endpoint_open_map(int dirfd, const char *name, const atomic_bool *abort,
 
     map->endpoint.kind = &map_kind;
     map->endpoint.name = xstrdup(name);
-    if (endpoint_open_file(dirfd, name, ENDPOINT_READ, &map->file, &why_not)) {
+    map->fills = mode == ENDPOINT_FILL;
+    if (endpoint_open_file(dirfd, name, mode, &map->file, &why_not)) {
         file = xprintf("/proc/%d/fd/%d", (int)getpid(), endpoint_file_fd(map->file));
         /* One with a backing or data file of its own is not what it is taken for here. */
         if (endpoint_inspect_qcow2(file, name, UINT64_MAX, &size, &why_not) &&

@@ -23,6 +23,8 @@
 #define CODE_MEMBER "\"code\":" /* of the data of a failed child_run() */
 #define CHECK_LEAKS 3           /* status of qemu-img check */
 #define CREATE_TIMEOUT_MS 60000
+/* Bytes of a qcow2 whose metadata are made at once: 16 MiB of them, in half a second. */
+#define MAPPED_MAX (UINT64_C(100) << 30)
 #define DATA_MODE 0600 /* a disk holds its guest's secrets */
 
 bool
@@ -38,8 +40,8 @@ endpoint_open(struct folder *folder, const char *name, enum image_format format,
     if (format == IMAGE_RAW)
         return endpoint_open_file(dirfd, name, mode, ret_endpoint, err);
     /* What cannot be read like this is for QEMU, which also tells why. */
-    if (mode == ENDPOINT_READ && !allow_base && dirfd != -1 &&
-        endpoint_open_map(dirfd, name, abort, ret_endpoint))
+    if (mode != ENDPOINT_WRITE && !allow_base && dirfd != -1 &&
+        endpoint_open_map(dirfd, name, mode, abort, ret_endpoint))
         return true;
     return endpoint_open_nbd(folder, name, mode, allow_base, abort, ret_endpoint, err);
 }
@@ -181,7 +183,7 @@ make_file(int dirfd, const char *name, int *ret_fd, struct error **err)
 }
 
 static bool
-create_raw(int dirfd, const char *name, uint64_t size, bool preallocate, struct error **err)
+create_raw(int dirfd, const char *name, uint64_t size, bool reserve, struct error **err)
 {
     _cleanup_close_ int fd = -1;
     int status = 0;
@@ -195,7 +197,7 @@ create_raw(int dirfd, const char *name, uint64_t size, bool preallocate, struct 
                                size);
         return error_errno(err, ERROR_BACKEND_FAILED, errno, "cannot make '%s'", name);
     }
-    if (preallocate) {
+    if (reserve) {
         do
             status = posix_fallocate(fd, 0, (off_t)size);
         while (status == EINTR);
@@ -223,9 +225,11 @@ endpoint_make_qcow2(const struct qcow2_making *making, const atomic_bool *abort,
         argv[n++] = "-F";
         argv[n++] = image_format_name(making->base_format);
     }
-    if (making->preallocate) {
+    if (making->room == ENDPOINT_RESERVED ||
+        (making->room == ENDPOINT_TO_FILL && !making->base_name && making->size <= MAPPED_MAX)) {
         argv[n++] = "-o";
-        argv[n++] = "preallocation=falloc";
+        argv[n++] =
+            making->room == ENDPOINT_RESERVED ? "preallocation=falloc" : "preallocation=metadata";
     }
     argv[n++] = "--";
     argv[n++] = making->file;
@@ -239,21 +243,21 @@ endpoint_make_qcow2(const struct qcow2_making *making, const atomic_bool *abort,
 
 bool
 endpoint_create(struct folder *folder, const char *name, enum image_format format, uint64_t size,
-                bool preallocate, const char *base_name, enum image_format base_format,
+                enum endpoint_room room, const char *base_name, enum image_format base_format,
                 const atomic_bool *abort, struct error **err)
 {
     struct qcow2_making making = {
-        .size = size, .preallocate = preallocate, .base_name = base_name, .base_format = base_format
+        .size = size, .room = room, .base_name = base_name, .base_format = base_format
     };
     _cleanup_free_ char *file = NULL;
     _cleanup_close_ int fd = -1;
 
     WORKER_ONLY();
     if (folder_fd(folder) < 0)
-        return endpoint_create_gluster(folder, name, format, size, preallocate, base_name,
-                                       base_format, abort, err);
+        return endpoint_create_gluster(folder, name, format, size, room, base_name, base_format,
+                                       abort, err);
     if (format == IMAGE_RAW)
-        return create_raw(folder_fd(folder), name, size, preallocate, err);
+        return create_raw(folder_fd(folder), name, size, room == ENDPOINT_RESERVED, err);
     /* Over a file of ours: qemu-img keeps its mode. */
     making.file = file = folder_program_name(folder, name, &making.dirfd);
     return make_file(folder_fd(folder), name, &fd, err) && endpoint_make_qcow2(&making, abort, err);

@@ -20,7 +20,12 @@
 
 struct endpoint;
 
-enum endpoint_mode { ENDPOINT_READ, ENDPOINT_WRITE };
+enum endpoint_mode {
+    ENDPOINT_READ,
+    ENDPOINT_WRITE,
+    /* As ENDPOINT_WRITE, of what endpoint_create() made to be filled, and nobody else has written to. */
+    ENDPOINT_FILL
+};
 
 /*
  * Opens file 'name' in 'folder' (or the absolute path 'name' without a folder).  A symbolic
@@ -90,11 +95,18 @@ void endpoint_cancel(struct endpoint *endpoint);
 bool endpoint_clone(struct endpoint *target, const struct endpoint *source, uint64_t offset,
                     uint64_t size) _must_check_;
 
-/* Makes the data file, for its owner's eyes only: raw by truncation (preallocate: posix_fallocate),
+/* What is reserved of a new file. */
+enum endpoint_room {
+    ENDPOINT_THIN,
+    ENDPOINT_TO_FILL, /* of a qcow2 its metadata, where that is soon done: for ENDPOINT_FILL */
+    ENDPOINT_RESERVED /* all of it */
+};
+
+/* Makes the data file, for its owner's eyes only: raw by truncation (reserved: posix_fallocate),
    qcow2 by qemu-img create, over 'base' (a file name as the qcow2 header is to name it, with its
    format) when given.  Errors: InvalidParams (larger than files can be), NoSpace, BackendFailed. */
 bool endpoint_create(struct folder *folder, const char *name, enum image_format format,
-                     uint64_t size, bool preallocate, const char *base_name,
+                     uint64_t size, enum endpoint_room room, const char *base_name,
                      enum image_format base_format, const atomic_bool *abort, struct error **err)
     _must_check_;
 

@@ -117,7 +117,7 @@ copy_make_target(struct call *call, struct error **err)
     transfer->record.bytes_per_second = args->bytes_per_second;
     transfer->record.verify = args->verify;
     transfer->record.resume_on_crash = strcmp(args->on_crash, "resume") == 0;
-    return transfer_make_target(call, target_id(args), &record, false, err);
+    return transfer_make_target(call, target_id(args), &record, err);
 }
 
 static enum outcome
@@ -281,7 +281,7 @@ import_create(struct call *call)
     record.user_data = args->user_data ? xstrdup(args->user_data) : NULL;
     transfer->record.bytes_per_second = args->bytes_per_second;
     transfer->record.resume_on_crash = strcmp(args->on_crash, "resume") == 0;
-    if (!transfer_make_target(call, args->image, &record, false, &error))
+    if (!transfer_make_target(call, args->image, &record, &error))
         return call_fail(call, TAKE(error));
     return answer_target(call);
 }

@@ -81,8 +81,8 @@ begin(struct call *call, struct error **err)
     if (args->format && !image_format_parse(args->format, &state->format))
         return error_param(err, "format", "must be raw or qcow2");
     return open_folder(call, err) && endpoint_create(state->folder, state->temporary, state->format,
-                                                     common->image->record.size, false, NULL,
-                                                     IMAGE_RAW, call_abort_flag(call), err);
+                                                     common->image->record.size, ENDPOINT_TO_FILL,
+                                                     NULL, IMAGE_RAW, call_abort_flag(call), err);
 }
 
 static enum outcome
@@ -121,7 +121,7 @@ run_copy(struct call *call, struct error **err)
     struct copy copy;
 
     if (!image_open_data(image, ENDPOINT_READ, call_abort_flag(call), &source, err) ||
-        !endpoint_open(state->folder, state->temporary, state->format, ENDPOINT_WRITE, false,
+        !endpoint_open(state->folder, state->temporary, state->format, ENDPOINT_FILL, false,
                        call_abort_flag(call), &target, err))
         return false;
     transfer_prepare(call, &copy);

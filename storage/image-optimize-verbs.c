@@ -89,10 +89,10 @@ run_copy(struct call *call, struct error **err)
     _cleanup_(endpoint_closep) struct endpoint *source = NULL, *target = NULL;
     struct copy copy;
 
-    if (!endpoint_create(image->folder, state->data, record->format, record->size, false, NULL,
-                         IMAGE_RAW, call_abort_flag(call), err) ||
+    if (!endpoint_create(image->folder, state->data, record->format, record->size, ENDPOINT_TO_FILL,
+                         NULL, IMAGE_RAW, call_abort_flag(call), err) ||
         !image_open_data(image, ENDPOINT_READ, call_abort_flag(call), &source, err) ||
-        !endpoint_open(image->folder, state->data, record->format, ENDPOINT_WRITE, false,
+        !endpoint_open(image->folder, state->data, record->format, ENDPOINT_FILL, false,
                        call_abort_flag(call), &target, err))
         return false;
     if (endpoint_size(source) != record->size || endpoint_size(target) != record->size)

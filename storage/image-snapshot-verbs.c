@@ -226,7 +226,7 @@ snapshot_make_layer(struct call *call)
 
     state->layer = image_new_data_name();
     if (endpoint_create(image->folder, state->layer, IMAGE_QCOW2,
-                        image_format_size(IMAGE_QCOW2, image->record.size), false, backing,
+                        image_format_size(IMAGE_QCOW2, image->record.size), ENDPOINT_THIN, backing,
                         state->snapshot->record.format, call_abort_flag(call), &error) &&
         folder_sync_file(image->folder, state->layer, &error) && folder_sync(image->folder, &error))
         return call_complete(call, "%s", state->layer);

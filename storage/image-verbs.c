@@ -106,7 +106,7 @@ create_image(struct call *call, struct error **err)
     if (state->base)
         base_name = image_backing_name(state->base);
     return endpoint_create(state->common.image->folder, FORMAT_DATA, record.format, record.size,
-                           args->preallocate, base_name,
+                           args->preallocate ? ENDPOINT_RESERVED : ENDPOINT_THIN, base_name,
                            state->base ? state->base->record.format : IMAGE_RAW,
                            call_abort_flag(call), err) &&
            image_publish(state->common.image, err);

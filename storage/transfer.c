@@ -75,7 +75,7 @@ transfer_identify_source(const struct transfer *transfer, const atomic_bool *abo
 
 bool
 transfer_make_target(struct call *call, const char *id, struct image_record *record,
-                     bool preallocate, struct error **err)
+                     struct error **err)
 {
     struct transfer *transfer = call->state;
     _cleanup_free_ char *holder = image_holder(call), *base_name = NULL;
@@ -90,7 +90,7 @@ transfer_make_target(struct call *call, const char *id, struct image_record *rec
     if (image_make(transfer->target_repository, id, record, &transfer->record, holder,
                    &transfer->target, err) &&
         endpoint_create(transfer->target->folder, FORMAT_DATA, record->format, record->size,
-                        preallocate, base_name,
+                        ENDPOINT_TO_FILL, base_name,
                         transfer->base ? transfer->base->record.format : IMAGE_RAW,
                         call_abort_flag(call), err) &&
         image_publish(transfer->target, err))
@@ -198,7 +198,7 @@ run_copy(struct call *call, struct error **err)
     struct copy copy;
 
     if (!open_source(call, &source, err) ||
-        !open_image(call, transfer->target, ENDPOINT_WRITE, &target, err))
+        !open_image(call, transfer->target, ENDPOINT_FILL, &target, err))
         return false;
     transfer_prepare(call, &copy);
     copy.source = source;

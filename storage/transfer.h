@@ -24,7 +24,7 @@ void transfer_done(struct call *call);
 /* Makes the target's record, copy record and data file, and shows it.  transfer->record has the
    source in it.  Worker. */
 bool transfer_make_target(struct call *call, const char *id, struct image_record *record,
-                          bool preallocate, struct error **err) _must_check_;
+                          struct error **err) _must_check_;
 /* Fills record->host, task, updated. */
 void transfer_sign(struct call *call);
 /* Of the source, an image or else a file, a block device or a URL: what must be unchanged for a copy of it

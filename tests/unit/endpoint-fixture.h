@@ -75,7 +75,7 @@ create(const char *name, enum image_format format, uint64_t size)
 {
     _cleanup_(error_freep) struct error *err = NULL;
 
-    if (!endpoint_create(place, name, format, size, false, NULL, IMAGE_RAW, NULL, &err))
+    if (!endpoint_create(place, name, format, size, ENDPOINT_THIN, NULL, IMAGE_RAW, NULL, &err))
         fail_msg("%s", err->message);
 }
 

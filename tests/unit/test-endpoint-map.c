@@ -33,7 +33,7 @@ open_map(const char *name)
 {
     struct endpoint *endpoint = NULL;
 
-    if (!endpoint_open_map(base, name, NULL, &endpoint))
+    if (!endpoint_open_map(base, name, ENDPOINT_READ, NULL, &endpoint))
         fail_msg("'%s' cannot be read by its map", name);
     return endpoint;
 }
@@ -43,7 +43,7 @@ assert_no_map(const char *name)
 {
     struct endpoint *endpoint = NULL;
 
-    assert_false(endpoint_open_map(base, name, NULL, &endpoint));
+    assert_false(endpoint_open_map(base, name, ENDPOINT_READ, NULL, &endpoint));
     assert_null(endpoint);
 }
 
@@ -199,6 +199,86 @@ a_data_file_beside_it_is_for_qemu(void **state)
     assert_no_map("split");
 }
 
+/* A qcow2 as endpoint_create() makes it to be filled. */
+static struct endpoint *
+open_fill(const char *name, enum endpoint_room room)
+{
+    _cleanup_(error_freep) struct error *err = NULL;
+    struct endpoint *endpoint = NULL;
+
+    if (!endpoint_create(place, name, IMAGE_QCOW2, SIZE, room, NULL, IMAGE_RAW, NULL, &err))
+        fail_msg("%s", err->message);
+    (void)!endpoint_open_map(base, name, ENDPOINT_FILL, NULL, &endpoint);
+    return endpoint;
+}
+
+static void
+what_is_filled_is_what_qemu_shows(void **state)
+{
+    _cleanup_(endpoint_closep) struct endpoint *nbd = NULL;
+    _cleanup_(error_freep) struct error *err = NULL;
+    struct endpoint *map;
+
+    (void)state;
+    need_qemu();
+    map = open_fill("data", ENDPOINT_TO_FILL);
+    assert_non_null(map);
+    put(map, 0, 'a', 100);
+    put(map, 3 * MIB - 7, 'b', 70000);
+    put(map, SIZE - 5, 'c', 5);
+    put(map, 5 * MIB, 'd', MIB);
+    zero(map, 5 * MIB + CLUSTER, 2 * CLUSTER);
+    flush(map);
+    assert_shows(map, 5 * MIB, 'd', CLUSTER);
+    endpoint_close(map);
+    assert_true(endpoint_check(place, "data", false, NULL, &err));
+    if (!endpoint_open_nbd(place, "data", ENDPOINT_READ, false, NULL, &nbd, &err))
+        fail_msg("%s", err->message);
+    assert_shows(nbd, 0, 'a', 100);
+    assert_shows(nbd, 100, 0, 2 * MIB);
+    assert_shows(nbd, 3 * MIB - 7, 'b', 70000);
+    assert_shows(nbd, 5 * MIB, 'd', CLUSTER);
+    assert_shows(nbd, 5 * MIB + CLUSTER, 0, 2 * CLUSTER);
+    assert_shows(nbd, 5 * MIB + 3 * CLUSTER, 'd', CLUSTER);
+    assert_shows(nbd, SIZE - 5, 'c', 5);
+}
+
+static void
+what_is_being_filled_tells_what_is_still_zero(void **state)
+{
+    _cleanup_(endpoint_closep) struct endpoint *map = NULL;
+    _cleanup_(error_freep) struct error *err = NULL;
+    uint64_t end;
+    bool is_zero;
+
+    (void)state;
+    need_qemu();
+    map = open_fill("data", ENDPOINT_TO_FILL);
+    assert_non_null(map);
+    put(map, 2 * MIB, 'a', MIB);
+    flush(map);
+    assert_true(endpoint_extent(map, 0, SIZE, &is_zero, &end, &err));
+    assert_true(is_zero);
+    assert_int_equal(end, 2 * MIB);
+    assert_true(endpoint_extent(map, 2 * MIB, SIZE, &is_zero, &end, &err));
+    assert_false(is_zero);
+    assert_int_equal(end, 3 * MIB);
+}
+
+static void
+what_has_no_place_for_each_byte_is_not_filled(void **state)
+{
+    (void)state;
+    need_qemu();
+    assert_null(open_fill("data", ENDPOINT_THIN));
+    make_scattered("scattered");
+    {
+        struct endpoint *endpoint = NULL;
+
+        assert_false(endpoint_open_map(base, "scattered", ENDPOINT_FILL, NULL, &endpoint));
+    }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 int
@@ -211,6 +291,9 @@ main(void)
         TEST(extents_of_one_kind_are_one_wherever_they_lie),
         TEST(what_is_compressed_or_has_a_backing_file_is_for_qemu),
         TEST(a_data_file_beside_it_is_for_qemu),
+        TEST(what_is_filled_is_what_qemu_shows),
+        TEST(what_is_being_filled_tells_what_is_still_zero),
+        TEST(what_has_no_place_for_each_byte_is_not_filled),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -44,8 +44,8 @@ a_base_beside_the_folder_is_found_after_the_folder_was_renamed(void **state)
     put(endpoint, 0, 'u', MIB);
     endpoint_close(endpoint);
     assert_true(folder_open(place, ".new-over", FOLDER_SAME_SYSTEM, &over));
-    if (!endpoint_create(over, "data", IMAGE_QCOW2, 4 * MIB, false, "../under/data", IMAGE_RAW,
-                         NULL, &err))
+    if (!endpoint_create(over, "data", IMAGE_QCOW2, 4 * MIB, ENDPOINT_THIN, "../under/data",
+                         IMAGE_RAW, NULL, &err))
         fail_msg("%s", err->message);
     assert_int_equal(renameat(base, ".new-over", base, "over"), 0);
     assert_int_equal(symlinkat("/dev", base, ".new-over"), 0); /* a trap where it was */

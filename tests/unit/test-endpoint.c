@@ -84,8 +84,8 @@ data_is_for_its_owner_only_and_never_made_over_another(void **state)
         create(name, (enum image_format)format, MIB);
         assert_int_equal(fstatat(base, name, &status, 0), 0);
         assert_int_equal(status.st_mode & 0777, 0600);
-        assert_false(endpoint_create(place, name, (enum image_format)format, MIB, false, NULL,
-                                     IMAGE_RAW, NULL, &err));
+        assert_false(endpoint_create(place, name, (enum image_format)format, MIB, ENDPOINT_THIN,
+                                     NULL, IMAGE_RAW, NULL, &err));
         assert_non_null(strstr(err->message, "File exists"));
     }
 }
@@ -100,8 +100,8 @@ a_size_that_no_file_has_is_refused(void **state)
         if (format == IMAGE_QCOW2)
             need_qemu();
         assert_false(endpoint_create(place, image_format_name((enum image_format)format),
-                                     (enum image_format)format, INT64_MAX, false, NULL, IMAGE_RAW,
-                                     NULL, &err));
+                                     (enum image_format)format, INT64_MAX, ENDPOINT_THIN, NULL,
+                                     IMAGE_RAW, NULL, &err));
         assert_true(err->message[0]);
     }
 }
@@ -112,12 +112,12 @@ preallocated_space_is_there(void **state)
     _cleanup_(error_freep) struct error *err = NULL;
 
     (void)state;
-    assert_true(
-        endpoint_create(place, "raw", IMAGE_RAW, 4 * MIB, true, NULL, IMAGE_RAW, NULL, &err));
+    assert_true(endpoint_create(place, "raw", IMAGE_RAW, 4 * MIB, ENDPOINT_RESERVED, NULL,
+                                IMAGE_RAW, NULL, &err));
     assert_true(allocated("raw") >= 4 * MIB);
     need_qemu();
-    assert_true(
-        endpoint_create(place, "qcow2", IMAGE_QCOW2, 4 * MIB, true, NULL, IMAGE_RAW, NULL, &err));
+    assert_true(endpoint_create(place, "qcow2", IMAGE_QCOW2, 4 * MIB, ENDPOINT_RESERVED, NULL,
+                                IMAGE_RAW, NULL, &err));
     assert_true(allocated("qcow2") >= 4 * MIB);
 }
 
