@@ -480,6 +480,26 @@ make_token(char ret_token[SERVE_TOKEN_SIZE])
     ret_token[SERVE_TOKEN_SIZE - 1] = '\0';
 }
 
+static bool
+unavailable(const char *reason, struct error **err)
+{
+    error_set(err, ERROR_BACKEND_UNAVAILABLE, "the image cannot be served: %s", reason);
+    error_data_text(err, "backend", "qemu-nbd");
+    return error_data_text(err, "reason", "%s", reason);
+}
+
+static bool
+require_means(const struct image *image, struct error **err)
+{
+    _cleanup_close_ int pidfd = open_process(getpid());
+
+    if (folder_fd(image->folder) < 0 || image_lock_descriptor(image->lock) < 0)
+        return unavailable("its repository is on no local file system: copy it to one of kind dir "
+                           "or nfs",
+                           err);
+    return pidfd >= 0 || unavailable("this system has no pidfd_open(), which Linux 5.3 has", err);
+}
+
 bool
 serve_start(const struct image *image, const struct serve_options *options,
             const atomic_bool *abort, struct serve_record *ret_record, int *ret_pidfd,
@@ -494,13 +514,9 @@ serve_start(const struct image *image, const struct serve_options *options,
     _cleanup_close_ int pidfd = -1;
 
     WORKER_ONLY();
-    if (folder_fd(image->folder) < 0 || image_lock_descriptor(image->lock) < 0) {
+    if (!require_means(image, err)) {
         serve_record_done(&record);
-        error_set(err, ERROR_BACKEND_UNAVAILABLE,
-                  "images of repository '%s' cannot be served: copy it to one of kind dir or nfs",
-                  image->repository->name);
-        error_data_text(err, "backend", "qemu-nbd");
-        return error_data_text(err, "reason", "no local file system holds the image");
+        return false;
     }
     memcpy(record.repository, image->repository->uuid, UUID_TEXT_SIZE);
     make_token(record.token);

@@ -35,8 +35,11 @@ begin_serving(void **state)
 static void
 need_qemu_nbd(void)
 {
-    if (!child_exists("qemu-nbd"))
+    int pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0U); /* valgrind has none */
+
+    if (!child_exists("qemu-nbd") || pidfd < 0)
         skip();
+    (void)close(pidfd);
 }
 
 static struct image *
@@ -207,6 +210,7 @@ a_socket_that_nobody_could_name_is_refused(void **state)
     int pidfd;
 
     (void)state;
+    need_qemu_nbd();
     deep = xprintf("%s/%080d", folder, 0);
     assert_int_equal(mkdir(deep, 0700), 0);
     succeed(serve_open_folder(deep, &error), error);

@@ -3,6 +3,7 @@
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 
 import pytest
@@ -104,13 +105,13 @@ def test_what_http_serves_has_equal_contents(agent, client, raw, packed, make_we
 
 @pytest.mark.parametrize("form", ["raw", "qcow2"])
 def test_what_nbd_serves_has_equal_contents(agent, client, raw, packed, tmp_path, start, form):
-    socket = tmp_path / "s"
-    server = start("qemu-nbd", "-r", "-t", "-x", "disk", "-f", "raw", "-k", str(socket),
+    path = tmp_path / "s"
+    server = start("qemu-nbd", "-r", "-t", "-x", "disk", "-f", "raw", "-k", str(path),
                    str(raw if form == "raw" else packed))
-    wait_for_socket(socket, server)
-    import_(client, f"nbd+unix:///disk?socket={socket}", form)
+    wait_for_socket(path, server)
+    import_(client, f"nbd+unix:///disk?socket={path}", form)
     assert is_imported(agent, raw, target=form)
-    error = client.error("image.import", params(f"nbd+unix:///other?socket={socket}", form, image="o"))
+    error = client.error("image.import", params(f"nbd+unix:///other?socket={path}", form, image="o"))
     assert error.name == "BackendFailed", error
     assert no_helper_is_left(agent)
 
@@ -203,6 +204,12 @@ def test_a_silent_server_is_given_up_when_the_call_is_aborted(agent, client, raw
     assert client.call("image.list", {"repository": "fast"})["images"] == []  # nobody else waits for it
     client.call("task.abort", {"task": "silent"})
     assert client.wait("silent")["error"]["data"]["name"] == "TaskAborted"
+
+
+def test_a_server_that_accepts_and_says_nothing_is_a_timeout(client):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        error = refused(client, f"https://127.0.0.1:{silent.getsockname()[1]}/disk")
+    assert error.name == "Timeout", error
 
 
 def test_a_key_in_the_query_is_not_shown(agent, client, raw, make_web):
@@ -317,20 +324,20 @@ def test_a_server_that_is_away_for_a_moment_is_waited_for(agent, client, raw, ma
 
 
 def test_a_server_that_dies_leaves_an_import_that_can_be_continued(agent, client, raw, tmp_path, start):
-    socket = tmp_path / "s"
-    command = ["qemu-nbd", "-r", "-t", "-f", "raw", "-k", str(socket), str(raw)]
+    path = tmp_path / "s"
+    command = ["qemu-nbd", "-r", "-t", "-f", "raw", "-k", str(path), str(raw)]
     server = start(*command)
-    wait_for_socket(socket, server)
-    slowly(client, f"nbd+unix:///?socket={socket}")
+    wait_for_socket(path, server)
+    slowly(client, f"nbd+unix:///?socket={path}")
     server.kill()
     server.wait()
-    os.unlink(socket)
+    os.unlink(path)
     client.call("task.throttle", {"task": "slow", "bytesPerSecond": 0})
     ended = client.call("task.wait", {"task": "slow"})
     assert ended["status"] == "failed" and ended["error"]["data"]["name"] == "BackendFailed", ended
     status = client.call("image.status", {"repository": "fast", "image": "i"})
     assert status["state"] == "broken" and not status["copy"]["active"]
-    wait_for_socket(socket, start(*command))
+    wait_for_socket(path, start(*command))
     assert rest(client)["status"] == "done"
     assert is_imported(agent, raw) and no_helper_is_left(agent)
 
