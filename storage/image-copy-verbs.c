@@ -16,6 +16,9 @@
 
 #define IMPORT_SIZE_MAX (UINT64_C(64) << 40) /* bytes: what a foreign file may claim to be */
 
+#define ASK_RETRIES 8 /* with the pause below, twice as long each time: over four minutes */
+#define ASK_PAUSE_MS UINT64_C(1000)
+
 static const char *const crash_choices[] = { "leave", "resume", NULL };
 
 /* ---- copy ---- */
@@ -397,6 +400,14 @@ check_unchanged(struct call *call, struct error **err)
                transfer->record.source_identity, identity);
 }
 
+/* Nobody waits for what the agent goes on with by itself, and after a start the network may be away. */
+static bool
+may_ask_again(const struct call *call, const struct error *error)
+{
+    return call_connection(call) == 0 && call_attempts(call) <= ASK_RETRIES &&
+           (error->code == ERROR_BACKEND_FAILED || error->code == ERROR_TIMEOUT);
+}
+
 /* Whoever wrote the record: a URL is what it may be in a call. */
 static enum outcome
 resume_ask(struct call *call)
@@ -404,9 +415,11 @@ resume_ask(struct call *call)
     const struct transfer *transfer = call->state;
     _cleanup_(error_freep) struct error *error = NULL;
 
-    return url_check(transfer->record.source_path, &error) && check_unchanged(call, &error)
-               ? call_complete(call, NULL)
-               : call_fail(call, TAKE(error));
+    if (url_check(transfer->record.source_path, &error) && check_unchanged(call, &error))
+        return call_complete(call, NULL);
+    if (may_ask_again(call, error))
+        return call_retry(call, ASK_PAUSE_MS << (call_attempts(call) - 1), "%s", error->message);
+    return call_fail(call, TAKE(error));
 }
 
 static bool

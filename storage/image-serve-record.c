@@ -184,10 +184,11 @@ char *
 serve_reason(const char *repository, const char *image)
 {
     _cleanup_free_ char *name = name_of(repository, image);
-    _cleanup_(error_freep) struct error *ignored = NULL; /* most images are not served */
+    _cleanup_(error_freep) struct error *ignored = NULL; /* it has just ended */
     _cleanup_(serve_record_done) struct serve_record record = { 0 };
 
-    if (folder_fd < 0 || !read_record(name, &record, &ignored) || record.pid == 0)
+    if (folder_fd < 0 || faccessat(folder_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) < 0 ||
+        !read_record(name, &record, &ignored) || record.pid == 0)
         return NULL;
     return xprintf("served %s at %s", record.writable ? "for writing" : "read-only", record.uri);
 }

@@ -5,10 +5,12 @@ import pathlib
 import signal
 import socket
 import subprocess
+import time
 
 import pytest
 
 from rig.certificates import Authority
+from rig.client import TIMEOUT
 from rig.images import data_path, qcow2, random_raw, same
 from rig.web import Web
 
@@ -288,6 +290,30 @@ def test_an_import_goes_on_by_itself_after_the_agent_was_killed(agent, client, r
         ended = again.call("task.wait", {"task": task["task"]})
         assert ended["status"] == "done", ended
     assert is_imported(agent, raw) and no_helper_is_left(agent)
+
+
+def test_what_goes_on_by_itself_waits_for_a_server_that_is_away(agent, client, raw, make_web):
+    web = make_web(raw)
+    slowly(client, web.url(), onCrash="resume")
+    agent.kill()
+    web.stop()
+    agent.start()
+    with agent.connect() as again:
+        (task,) = again.call("task.list", {"method": "image.resume"})["tasks"]
+
+        def asked():
+            status = again.call("task.status", {"task": task["task"]})
+            assert status["status"] in ("pending", "running"), status
+            return next(step for step in status["steps"] if step["name"] == "ask server").get("attempts", 0)
+
+        deadline = time.monotonic() + TIMEOUT
+        while asked() < 2:
+            assert time.monotonic() < deadline
+        web.start()
+        again.call("task.throttle", {"task": task["task"], "bytesPerSecond": 0})
+        ended = again.call("task.wait", {"task": task["task"]})
+        assert ended["status"] == "done", ended
+    assert is_imported(agent, raw)
 
 
 def test_a_source_that_changed_is_not_continued_from(agent, client, raw, make_web):
