@@ -8,11 +8,12 @@
 
 #ifdef HAVE_GFAPI
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
+#include <stdatomic.h>
 #include <string.h>
-#include <sys/mman.h>
+#include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -20,18 +21,21 @@
 
 #define ZEROS_SIZE (256 * 1024)
 #define ZERO_STEP (UINT64_C(1) << 30) /* bytes of one discard: a brick answers it within a moment */
-#define UPLOAD_SIZE (1024 * 1024)
-#define SECTOR_SIZE 512
-#define DATA_MODE 0600             /* a disk holds its guest's secrets */
-#define QCOW2_INCOMPATIBLE_LAST 79 /* the last byte of the incompatible features */
+#define QCOW2_INCOMPATIBLE_LAST 79    /* the last byte of the incompatible features */
 #define QCOW2_DATA_FILE_BIT 4
+
+struct flight;
 
 struct gluster_endpoint {
     struct endpoint endpoint;
-    struct gluster_volume *volume; /* a reference */
-    glfs_fd_t *fd;                 /* owned */
-    bool seek_data;                /* whether the bricks tell holes from data */
-    bool discard, zerofill;        /* whether they make holes; zero without being sent zeros */
+    struct gluster_volume *volume;   /* a reference */
+    glfs_fd_t *fd;                   /* owned */
+    bool seek_data;                  /* whether the bricks tell holes from data */
+    bool discard, zerofill;          /* whether they make holes; zero without being sent zeros */
+    unsigned under_way;              /* requests */
+    uint64_t sent, heard;            /* what gfapi was given, and has told of */
+    int wake;                        /* an eventfd, owned: counts what gfapi has told of */
+    _Atomic(struct flight *) landed; /* a stack; put onto by threads of gfapi */
 };
 
 static struct gluster_endpoint *
@@ -199,13 +203,165 @@ gluster_flush(struct endpoint *endpoint, struct error **err)
            fail(endpoint, "make durable", endpoint->size, err);
 }
 
+/*
+ * ---- several at a time ----
+ *
+ * gfapi tells of an end on a thread of its own, which only puts it onto a stack without locks and wakes
+ * whoever waits; all else is done by the copy's thread.
+ */
+
+struct flight {
+    struct gluster_endpoint *gluster;
+    struct endpoint_request *request;
+    size_t moved;         /* bytes that were read or written before, when it came in pieces */
+    ssize_t result;       /* of the last piece; -1 with 'errnum' */
+    int errnum;           /* both are written before it is landed, and read after */
+    struct flight *below; /* on the stack */
+};
+
+static void
+land(glfs_fd_t *fd, ssize_t result, struct glfs_stat *before, struct glfs_stat *after, void *data)
+{
+    struct flight *flight = data;
+    struct gluster_endpoint *gluster = flight->gluster;
+    const uint64_t one = 1;
+    ssize_t written;
+
+    (void)fd;
+    (void)before;
+    (void)after;
+    flight->errnum = errno;
+    flight->result = result;
+    flight->below = atomic_load(&gluster->landed);
+    while (!atomic_compare_exchange_weak(&gluster->landed, &flight->below, flight))
+        ;
+    /* The last that is done to the endpoint here: who has heard of all may close it.  It cannot fail. */
+    written = write(gluster->wake, &one, sizeof(one));
+    assert(written == sizeof(one));
+}
+
+/* Whether it has begun; false and errno. */
+static bool
+take_off(struct flight *flight)
+{
+    struct endpoint_request *request = flight->request;
+    char *bytes = request->bytes ? request->bytes + flight->moved : NULL;
+    size_t size = request->size - flight->moved;
+    off_t offset = (off_t)(request->offset + flight->moved);
+    glfs_fd_t *fd = flight->gluster->fd;
+
+    switch (request->act) {
+    case ENDPOINT_DO_READ: return glfs_pread_async(fd, bytes, size, offset, 0, land, flight) == 0;
+    case ENDPOINT_DO_WRITE:
+        return glfs_pwrite_async(fd, bytes, (int)size, offset, 0, land, flight) == 0;
+    case ENDPOINT_DO_FLUSH: return glfs_fsync_async(fd, land, flight) == 0;
+    }
+    errno = EINVAL;
+    return false;
+}
+
+/* Frees 'flight'. */
+static void
+end_flight(struct flight *flight)
+{
+    static const char *const acts[] = { [ENDPOINT_DO_READ] = "read",
+                                        [ENDPOINT_DO_WRITE] = "write",
+                                        [ENDPOINT_DO_FLUSH] = "make durable" };
+    struct endpoint_request *request = flight->request;
+    const struct endpoint *endpoint = &flight->gluster->endpoint;
+
+    if (flight->result < 0) {
+        errno = flight->errnum;
+        fail(endpoint, acts[request->act], request->offset + flight->moved, &request->error);
+    } else if (request->act != ENDPOINT_DO_FLUSH && flight->moved < request->size) {
+        error_set(&request->error, ERROR_BACKEND_FAILED,
+                  "'%s' ends at byte %llu: it was cut while it was read", endpoint->name,
+                  (unsigned long long)(request->offset + flight->moved));
+    }
+    request->done = true;
+    flight->gluster->under_way--;
+    free(flight);
+}
+
+static void
+go_on(struct flight *flight)
+{
+    if (take_off(flight)) {
+        flight->gluster->sent++;
+        return;
+    }
+    flight->result = -1;
+    flight->errnum = errno;
+    end_flight(flight);
+}
+
+static void
+gluster_begin(struct endpoint *endpoint, struct endpoint_request *request)
+{
+    struct flight *flight = xalloc(sizeof(*flight));
+
+    flight->gluster = gluster_of(endpoint);
+    flight->request = request;
+    flight->gluster->under_way++;
+    go_on(flight);
+}
+
+static void
+gluster_poll(struct endpoint *endpoint, struct pollfd *ret_poll)
+{
+    struct gluster_endpoint *gluster = gluster_of(endpoint);
+
+    ret_poll->fd = gluster->under_way ? gluster->wake : -1;
+    ret_poll->events = POLLIN;
+}
+
+static void
+gluster_advance(struct endpoint *endpoint, short events)
+{
+    struct gluster_endpoint *gluster = gluster_of(endpoint);
+    struct flight *flight, *below;
+    uint64_t count;
+
+    /* First the wake-up is taken, then what it was for: in the other order one could be missed. */
+    if (events == 0 || read(gluster->wake, &count, sizeof(count)) < 0)
+        return;
+    gluster->heard += count;
+    for (flight = atomic_exchange(&gluster->landed, NULL); flight; flight = below) {
+        bool moves = flight->request->act != ENDPOINT_DO_FLUSH;
+
+        below = flight->below;
+        if (moves && flight->result > 0)
+            flight->moved += (size_t)flight->result;
+        if (moves && flight->result > 0 && flight->moved < flight->request->size)
+            go_on(flight); /* a piece of it: the rest is still to come */
+        else
+            end_flight(flight);
+    }
+}
+
+/* What is under way cannot be called back: it is waited for, up to the volume's ping-timeout. */
+static void
+gluster_cancel(struct endpoint *endpoint)
+{
+    const struct gluster_endpoint *gluster = gluster_of(endpoint);
+
+    while (gluster->heard < gluster->sent) {
+        struct pollfd wait = { .fd = gluster->wake, .events = POLLIN };
+
+        if (poll(&wait, 1, -1) > 0)
+            gluster_advance(endpoint, wait.revents);
+    }
+}
+
 static void
 gluster_close(struct endpoint *endpoint)
 {
     struct gluster_endpoint *gluster = gluster_of(endpoint);
 
+    gluster_cancel(endpoint);
     if (gluster->fd)
         (void)glfs_close(gluster->fd);
+    cleanup_close_fd(&gluster->wake);
     gluster_volume_unref(gluster->volume);
     free(endpoint->name);
     free(gluster);
@@ -216,6 +372,10 @@ static const struct endpoint_kind gluster_kind = { .extent = gluster_extent,
                                                    .write = gluster_write,
                                                    .zero = gluster_zero,
                                                    .flush = gluster_flush,
+                                                   .begin = gluster_begin,
+                                                   .poll = gluster_poll,
+                                                   .advance = gluster_advance,
+                                                   .cancel = gluster_cancel,
                                                    .close = gluster_close };
 
 /* ---- opening and making ---- */
@@ -233,7 +393,7 @@ open_data(struct gluster_endpoint *gluster, struct folder *folder, enum endpoint
         return fail(&gluster->endpoint, "open", 0, err);
     if (S_ISREG(status.st_mode))
         gluster->fd =
-            glfs_h_open(gluster->volume->fs, object, mode == ENDPOINT_WRITE ? O_RDWR : O_RDONLY);
+            glfs_h_open(gluster->volume->fs, object, mode == ENDPOINT_READ ? O_RDONLY : O_RDWR);
     if (!S_ISREG(status.st_mode))
         error_set(err, ERROR_BACKEND_FAILED,
                   S_ISLNK(status.st_mode) ? "'%s' is a symbolic link: name the file itself"
@@ -256,78 +416,15 @@ endpoint_open_gluster(struct folder *folder, const char *name, enum endpoint_mod
     gluster->endpoint.name = xstrdup(name);
     gluster->volume = gluster_volume_ref(folder_gluster_volume(folder));
     gluster->seek_data = gluster->discard = gluster->zerofill = true;
-    if (open_data(gluster, folder, mode, err)) {
+    gluster->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (gluster->wake < 0) {
+        error_errno(err, ERROR_BACKEND_FAILED, errno, "cannot open '%s'", name);
+    } else if (open_data(gluster, folder, mode, err)) {
         *ret_endpoint = &gluster->endpoint;
         return true;
     }
     gluster_close(&gluster->endpoint);
     return false;
-}
-
-/* QEMU's gluster driver takes a last sector that is not whole for a fault.  What lies behind an image's
-   end is not shown. */
-static uint64_t
-whole_sectors(uint64_t size)
-{
-    return (size + SECTOR_SIZE - 1) / SECTOR_SIZE * SECTOR_SIZE;
-}
-
-static bool
-size_raw(glfs_fd_t *fd, const char *name, uint64_t size, bool preallocate, struct error **err)
-{
-    if (glfs_ftruncate(fd, (off_t)whole_sectors(size), NULL, NULL) < 0) {
-        if (errno == EFBIG || errno == EINVAL)
-            return error_param(
-                err, "size", "is more than the volume holds in one file: %" PRIu64 " bytes", size);
-        return gluster_fail(err, errno, "make", name);
-    }
-    return !preallocate || glfs_fallocate(fd, 0, 0, size) == 0 ||
-           gluster_fail(err, errno, "reserve the space of", name);
-}
-
-/* The few hundred kilobytes that a new qcow2 consists of. */
-static bool
-upload(int from, glfs_fd_t *to, const char *name, struct error **err)
-{
-    _cleanup_free_ char *bytes = xalloc(UPLOAD_SIZE);
-    off_t offset = 0;
-    struct stat status;
-    ssize_t got;
-
-    if (fstat(from, &status) < 0 ||
-        ftruncate(from, (off_t)whole_sectors((uint64_t)status.st_size)) < 0)
-        return error_errno(err, ERROR_BACKEND_FAILED, errno, "cannot look at what qemu-img made");
-    while ((got = pread(from, bytes, UPLOAD_SIZE, offset)) > 0) {
-        for (ssize_t done = 0, count; done < got; done += count) {
-            count =
-                glfs_pwrite(to, bytes + done, (size_t)(got - done), offset + done, 0, NULL, NULL);
-            if (count < 0)
-                return gluster_fail(err, errno, "write", name);
-        }
-        offset += got;
-    }
-    return got == 0 ||
-           error_errno(err, ERROR_BACKEND_FAILED, errno, "cannot read what qemu-img has made");
-}
-
-/* QEMU's programs end a connection to a volume with glfs_fini(), ten seconds each time: so qemu-img
-   makes the file in memory, and it is written from here. */
-static bool
-make_qcow2(glfs_fd_t *fd, const char *name, uint64_t size, const char *base_name,
-           enum image_format base_format, const atomic_bool *abort, struct error **err)
-{
-    _cleanup_close_ int memory = memfd_create("qcow2", MFD_CLOEXEC);
-    _cleanup_free_ char *file = xprintf("/proc/%d/fd/%d", (int)getpid(), memory);
-    const struct qcow2_making making = { .file = file,
-                                         .dirfd = -1,
-                                         .size = size,
-                                         .base_name = base_name,
-                                         .base_format = base_format,
-                                         .base_unseen = true };
-
-    if (memory < 0)
-        return error_errno(err, ERROR_BACKEND_FAILED, errno, "cannot make '%s'", name);
-    return endpoint_make_qcow2(&making, abort, err) && upload(memory, fd, name, err);
 }
 
 /* One bit of the header, which QEMU has kept in its place since version 3 of the format. */
@@ -368,39 +465,6 @@ endpoint_name_on_volume(struct folder *folder, const char *name, bool allow_base
     return true;
 }
 
-bool
-endpoint_create_gluster(struct folder *folder, const char *name, enum image_format format,
-                        uint64_t size, enum endpoint_room room, const char *base_name,
-                        enum image_format base_format, const atomic_bool *abort, struct error **err)
-{
-    const bool preallocate = room == ENDPOINT_RESERVED;
-    glfs_fd_t *fd = gluster_create_file(folder, name, DATA_MODE);
-    bool done;
-
-    if (!fd)
-        return gluster_fail(err, errno, "make", name);
-    if (format == IMAGE_RAW)
-        done = size_raw(fd, name, size, preallocate, err);
-    else
-        done = preallocate || make_qcow2(fd, name, size, base_name, base_format, abort, err);
-    /* What write-behind has not sent yet can fail as late as this. */
-    if (done && glfs_fsync(fd, NULL, NULL) < 0)
-        done = gluster_fail(err, errno, "make", name);
-    (void)glfs_close(fd);
-    if (!done || format == IMAGE_RAW || !preallocate)
-        return done;
-    {
-        /* Its tables are written in full, and all of its space is reserved: QEMU's own driver can. */
-        struct qcow2_making making = {
-            .size = size, .room = room, .base_name = base_name, .base_format = base_format
-        };
-        _cleanup_free_ char *file = folder_program_name(folder, name, &making.dirfd);
-
-        making.file = file;
-        return endpoint_make_qcow2(&making, abort, err);
-    }
-}
-
 #else
 
 bool
@@ -420,21 +484,6 @@ endpoint_name_on_volume(struct folder *folder, const char *name, bool allow_base
     (void)folder;
     (void)allow_base;
     (void)ret_file;
-    return error_set(err, ERROR_INTERNAL, "'%s' is on a volume, without libgfapi", name);
-}
-
-bool
-endpoint_create_gluster(struct folder *folder, const char *name, enum image_format format,
-                        uint64_t size, enum endpoint_room room, const char *base_name,
-                        enum image_format base_format, const atomic_bool *abort, struct error **err)
-{
-    (void)folder;
-    (void)format;
-    (void)size;
-    (void)room;
-    (void)base_name;
-    (void)base_format;
-    (void)abort;
     return error_set(err, ERROR_INTERNAL, "'%s' is on a volume, without libgfapi", name);
 }
 

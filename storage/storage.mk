@@ -5,6 +5,7 @@ libhostler_a_SOURCES += \
   storage/copy-record.c storage/copy-record.h \
   storage/copy.c storage/copy.h \
   storage/endpoint-file.c \
+  storage/endpoint-gluster-make.c \
   storage/endpoint-gluster.c \
   storage/endpoint-kind.h \
   storage/endpoint-map.c \
