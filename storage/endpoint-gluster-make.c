@@ -18,21 +18,12 @@
 #include "storage/folder-gluster.h"
 
 #define UPLOAD_SIZE (1024 * 1024)
-#define SECTOR_SIZE 512
 #define DATA_MODE 0600 /* a disk holds its guest's secrets */
-
-/* QEMU's gluster driver takes a last sector that is not whole for a fault.  What lies behind an image's
-   end is not shown. */
-static uint64_t
-whole_sectors(uint64_t size)
-{
-    return (size + SECTOR_SIZE - 1) / SECTOR_SIZE * SECTOR_SIZE;
-}
 
 static bool
 size_raw(glfs_fd_t *fd, const char *name, uint64_t size, bool preallocate, struct error **err)
 {
-    if (glfs_ftruncate(fd, (off_t)whole_sectors(size), NULL, NULL) < 0) {
+    if (glfs_ftruncate(fd, (off_t)gluster_whole_sectors(size), NULL, NULL) < 0) {
         if (errno == EFBIG || errno == EINVAL)
             return error_param(
                 err, "size", "is more than the volume holds in one file: %" PRIu64 " bytes", size);
@@ -52,7 +43,7 @@ upload(int from, glfs_fd_t *to, const char *name, struct error **err)
     ssize_t got;
 
     if (fstat(from, &status) < 0 ||
-        ftruncate(from, (off_t)whole_sectors((uint64_t)status.st_size)) < 0)
+        ftruncate(from, (off_t)gluster_whole_sectors((uint64_t)status.st_size)) < 0)
         return error_errno(err, ERROR_BACKEND_FAILED, errno, "cannot look at what qemu-img made");
     while ((got = pread(from, bytes, UPLOAD_SIZE, offset)) > 0) {
         for (ssize_t done = 0, count; done < got; done += count) {

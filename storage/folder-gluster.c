@@ -209,18 +209,18 @@ gluster_space(struct folder *folder, struct statvfs *ret_space)
 }
 
 static bool
-gluster_set_size(struct folder *folder, const char *name, uint64_t size)
-{
-    struct stat status;
-    _cleanup_object_ glfs_object_t *object = look_up(folder, name, &status);
-
-    return object && glfs_h_truncate(fs_of(folder), object, (off_t)size) == 0;
-}
-
-static bool
 gluster_drop(struct folder *folder, const char *name)
 {
     return unlink_entry(folder, name) == 0;
+}
+
+static bool
+gluster_set_size(struct folder *folder, const char *name, uint64_t size)
+{
+    struct stat status;
+    _cleanup_glfd_ glfs_fd_t *fd = gluster_open_file(folder, name, O_RDWR, &status);
+
+    return fd && glfs_ftruncate(fd, (off_t)gluster_whole_sectors(size), NULL, NULL) == 0;
 }
 
 /* ---- durable changes: in the order of agent/base/durable.c, which has the argument ---- */
@@ -472,9 +472,9 @@ static const struct folder_kind gluster_kind = {
     .stat = gluster_stat,
     .stat_self = gluster_stat_self,
     .each = gluster_each,
-    .set_size = gluster_set_size,
     .space = gluster_space,
     .drop = gluster_drop,
+    .set_size = gluster_set_size,
     .replace = gluster_replace,
     .read = gluster_read,
     .rename = gluster_rename,

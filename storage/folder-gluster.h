@@ -23,6 +23,16 @@ glfs_fd_t *gluster_open_file(const struct folder *folder, const char *name, int 
 /* Makes a file that was not there, and opens it to read and write.  NULL and errno. */
 glfs_fd_t *gluster_create_file(const struct folder *folder, const char *name, mode_t mode);
 
+/* QEMU's gluster driver takes a last sector that is not whole for a fault, so a data file consists of
+   whole ones.  What lies behind an image's end is not shown. */
+static inline uint64_t
+gluster_whole_sectors(uint64_t size)
+{
+    const uint64_t sector = 512;
+
+    return (size + sector - 1) / sector * sector;
+}
+
 bool gluster_lock_open(struct folder *folder, const char *name, enum folder_lock_use use,
                        struct folder_lock **ret_lock);
 bool gluster_lock_take(struct folder_lock *lock);

@@ -159,6 +159,28 @@ def test_holes_stay_holes_and_odd_sizes_stay_odd(pair, place, tmp_path):
         assert (one.folder / "near/images/web1/data").read_bytes() == raw.read_bytes()
 
 
+def test_snapshots_and_sizes(pair, place, tmp_path):
+    one, _ = pair
+    raw = random_raw(tmp_path / "web1.raw", 8 << 20)
+    image = {"repository": "far", "image": "web1"}
+    with one.connect() as client:
+        connect(client, place)
+        import_raw(client, raw, repository="far")
+        before = checksum(client, "far", "web1")
+        assert client.call("image.resize", dict(image, size=(12 << 20) + 1))["size"] == (12 << 20) + 1
+        client.call("image.resize", dict(image, size=8 << 20, force=True))
+        run(client, "image.snapshot", dict(image, snapshot="then"))
+        status = client.call("image.status", image)
+        assert status["base"] == "then" and status["state"] == "optimized", status
+        for name in ("web1", "then"):
+            assert checksum(client, "far", name) == before
+            run(client, "image.copy", copy("far", "near", name, format="raw"))
+            assert same(data_path(one.folder / "near", name), raw)
+        error = client.error("image.serve", dict(image, image="then"))
+        assert error.name == "BackendUnavailable", error
+        assert client.call("repository.check", {"repository": "far"})["problems"] == []
+
+
 def test_what_one_agent_changes_the_other_sees_at_once(pair, place):
     """Nothing of it is served from a cache of libgfapi's."""
     one, two = pair
@@ -166,7 +188,7 @@ def test_what_one_agent_changes_the_other_sees_at_once(pair, place):
         connect(writer, place)
         connect(reader, place)
         writer.call("image.create", {"repository": "far", "image": "web1", "size": 1 << 20})
-        for i in range(60):
+        for i in range(40):
             changed = writer.call("image.update", {"repository": "far", "image": "web1", "userData": {"round": i}})
             seen = reader.call("image.status", {"repository": "far", "image": "web1"})
             assert (seen["generation"], seen["userData"]) == (changed["generation"], {"round": i})
@@ -335,6 +357,36 @@ def test_without_bricks_the_repository_is_unavailable_and_others_go_on(pair, glu
                  "the bricks to be found again")
         assert client.call("image.status", image)["state"] == "optimized"
         client.call("image.remove", image)
+
+
+def test_a_copy_is_aborted_while_its_bricks_say_nothing(pair, gluster, volume, tmp_path):
+    """Nothing that is under way can be called back: it ends when the bricks are given up on."""
+    name, place = volume
+    raw = random_raw(tmp_path / "web1.raw", SIZE, holes=False)
+    with pair[0].connect() as client:
+        connect(client, place)
+        import_raw(client, raw)
+        client.call("image.copy", copy("near", "far", bytesPerSecond=4 << 20), id="copy")
+        gluster.pause_bricks(name, True)
+        client.call("task.throttle", {"task": "copy", "bytesPerSecond": 0})
+        client.call("task.abort", {"task": "copy"})
+        assert client.call("task.wait", {"task": "copy"})["status"] in ("aborted", "failed")
+        gluster.pause_bricks(name, False)
+
+
+def test_a_source_that_is_cut_under_a_copy_fails_it(pair, gluster, place, tmp_path):
+    """By somebody who asks for no lock: through a mount, say, or as here on each brick."""
+    with pair[0].connect() as client:
+        connect(client, place)
+        raw = random_raw(tmp_path / "web1.raw", SIZE, holes=False)
+        import_raw(client, raw, repository="far")
+        client.call("image.copy", copy("far", "near", bytesPerSecond=2 << 20), id="copy")
+        for number in range(3):
+            os.truncate(f"{gluster.brick(place['volume'], number)}{place['path']}/images/web1/data", 4 << 20)
+        client.call("task.throttle", {"task": "copy", "bytesPerSecond": 0})
+        ended = client.call("task.wait", {"task": "copy"})
+        assert ended["status"] == "failed", ended
+        assert client.call("image.status", {"repository": "near", "image": "web1"})["state"] == "broken"
 
 
 def test_bricks_that_say_nothing_hold_up_nobody_else(pair, gluster, volume, tmp_path):

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "storage/folder-kind.h"
 #include "storage/gluster-volume.h"
 #include "storage/repository-place.h"
 
@@ -88,12 +89,29 @@ without_libgfapi_it_is_said_so(void **state)
     repository_place_done(&place);
 }
 
+/* One that is forgotten would be called all the same. */
+static void
+a_folder_of_a_volume_can_all_that_folders_can(void **state)
+{
+#ifdef HAVE_GFAPI
+    struct folder *folder = folder_gluster_take(NULL, NULL);
+    void (*const *functions)(void) = (void (*const *)(void))(const void *)folder->kind;
+
+    for (size_t i = 0; i < sizeof(*folder->kind) / sizeof(*functions); i++)
+        if (i != offsetof(struct folder_kind, lock_fd) / sizeof(*functions) && !functions[i])
+            fail_msg("number %zu of struct folder_kind is missing", i);
+    free(folder);
+#endif
+    (void)state;
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_volume_and_a_server_are_needed_and_well_formed),
         cmocka_unit_test(without_libgfapi_it_is_said_so),
+        cmocka_unit_test(a_folder_of_a_volume_can_all_that_folders_can),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
