@@ -18,6 +18,7 @@ struct agent {
     struct backends *backends;      /* loop only */
     struct snapshots *snapshots;    /* loop only */
     struct resources *resources;    /* agent/resource.h; loop only; NULL while there are none */
+    struct gauges *gauges;          /* agent/gauge.h; loop only; NULL while there are none */
     const struct config *config;    /* read only, any thread */
     const struct verb_index *verbs; /* read only, any thread */
     char instance[UUID_TEXT_SIZE];  /* fresh at each start */

@@ -5,6 +5,7 @@ libhostler_a_SOURCES += \
   agent/call.c agent/call.h \
   agent/config.c agent/config.h \
   agent/error-json.c agent/error-json.h \
+  agent/gauge.c agent/gauge.h \
   agent/history.c agent/history.h \
   agent/host-verbs.c \
   agent/intern.c agent/intern.h \

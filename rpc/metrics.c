@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 
 #include "agent/base/clock.h"
+#include "agent/gauge.h"
 #include "agent/task.h"
 #include "events/ring.h"
 #include "rpc/rpc.h"
@@ -72,4 +73,5 @@ metrics_write(const struct rpc *rpc, struct text *text)
     metric(text, "process_cpu_seconds_total", "counter", cpu_seconds(), "CPU time used.");
     metric(text, "process_start_time_seconds", "gauge",
            (double)agent->started_ns / (double)NS_PER_S, "When the agent started.");
+    gauges_write(agent, text);
 }

@@ -142,6 +142,7 @@ repository_table_enter_take(struct storage *storage, struct repository *reposito
         repository_table_remove(storage, place);
     }
     insert(storage, repository);
+    (void)repository_judge(&repository->warnings, &repository->look);
     repository_publish(repository, "repository.connected");
     storage_resume_soon(storage);
     return true;
@@ -216,6 +217,18 @@ repository_change_health(struct repository *repository, const char *health, cons
         repository_publish(repository, "repository.health");
 }
 
+void
+repository_change_look(struct repository *repository, const struct repository_look *look)
+{
+    bool well = strcmp(repository->health, "ok") == 0;
+
+    LOOP_ONLY();
+    repository->look = *look;
+    if (repository_judge(&repository->warnings, look) && well)
+        repository_publish(repository, "repository.health");
+    repository_change_health(repository, "ok", NULL);
+}
+
 struct look_job {
     struct job job;
     struct storage *storage;
@@ -264,8 +277,7 @@ looked(struct job *job)
     } else if (looking->error) {
         repository_change_health(repository, "unavailable", looking->error->message);
     } else {
-        repository->look = looking->look;
-        repository_change_health(repository, "ok", NULL);
+        repository_change_look(repository, &looking->look);
     }
     error_free(looking->error);
     repository_unref(repository);
@@ -335,6 +347,7 @@ look_at_all(struct timer *timer)
 void
 health_open(struct storage *storage)
 {
+    repository_gauges_open(storage);
     storage->health.fire = look_at_all;
     timer_arm(storage->agent->loop, &storage->health, HEALTH_INTERVAL_MS);
 }

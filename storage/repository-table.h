@@ -5,6 +5,7 @@
 #ifndef STORAGE_REPOSITORY_TABLE_H
 #define STORAGE_REPOSITORY_TABLE_H
 
+#include "agent/gauge.h"
 #include "agent/loop.h"
 #include "agent/snapshot.h"
 #include "storage/repository.h"
@@ -36,6 +37,7 @@ struct storage {
     void (*settled)(void *context);
     void *settled_context;
     struct snapshot_provider repository_provider, image_provider;
+    struct gauges gauges;
 };
 
 /* Any entry of that name, whatever its health, or NULL. */
@@ -54,6 +56,8 @@ void repository_table_remove(struct storage *storage, struct repository *reposit
 /* What RUN-DIR/repositories.json is to hold: the connections made by call. */
 void repository_table_write(const struct storage *storage, struct text *ret_text);
 void repository_publish(struct repository *repository, const char *topic);
+/* What a look every ten seconds has found: sets health and warnings, and tells of what has changed. */
+void repository_change_look(struct repository *repository, const struct repository_look *look);
 /* Sets it, and tells of it when it is another than before. */
 void repository_change_health(struct repository *repository, const char *health,
                               const char *reason);

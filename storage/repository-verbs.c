@@ -19,7 +19,7 @@ static const struct shape repository_status_shape = {
     .name = "RepositoryStatus",
     .schema =
         "{\"type\":\"object\",\"additionalProperties\":false,\"required\":[\"repository\",\"kind\",\"path\",\"uuid\","
-        "\"capacity\",\"free\",\"images\",\"readLatencyMs\",\"readOnly\",\"health\",\"reason\"],\"properties\":{"
+        "\"capacity\",\"free\",\"images\",\"readLatencyMs\",\"readOnly\",\"health\",\"reason\",\"warnings\"],\"properties\":{"
         "\"repository\":{\"type\":\"string\"},\"kind\":{\"enum\":[\"dir\",\"nfs\",\"gluster\"]},"
         "\"path\":{\"type\":\"string\"},\"server\":{\"type\":\"string\"},\"export\":{\"type\":\"string\"},"
         "\"options\":{\"type\":\"string\"},\"volume\":{\"type\":\"string\"},"
@@ -27,7 +27,8 @@ static const struct shape repository_status_shape = {
         "\"capacity\":{\"type\":[\"integer\",\"null\"]},\"free\":{\"type\":[\"integer\",\"null\"]},"
         "\"images\":{\"type\":[\"integer\",\"null\"]},\"readLatencyMs\":{\"type\":[\"number\",\"null\"]},"
         "\"readOnly\":{\"type\":\"boolean\"},\"health\":{\"enum\":[\"connecting\",\"ok\",\"unavailable\"]},"
-        "\"reason\":{\"type\":[\"string\",\"null\"]}}}",
+        "\"reason\":{\"type\":[\"string\",\"null\"]},\"warnings\":{\"type\":\"array\",\"items\":{\"enum\":"
+        "[\"lowSpace\",\"almostFull\",\"slow\"]}}}}",
 };
 
 static const struct shape repository_list_shape = {

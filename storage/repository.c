@@ -375,7 +375,11 @@ void
 repository_write_status(const struct repository *repository, const struct repository_look *look,
                         struct writer *writer)
 {
-    bool known = repository->images != NULL;
+    bool known = repository->images != NULL, well = strcmp(repository->health, "ok") == 0;
+    /* Of one that does not answer it is not known how it is. */
+    const struct repository_warnings none = { 0 }, *warnings = well ? &repository->warnings : &none;
+    _cleanup_free_ char *warned = repository_warnings_text(warnings);
+    const char *reason = repository->reason ? repository->reason : warned;
 
     writer_object(writer);
     writer_member_string(writer, "repository", repository->name);
@@ -395,6 +399,8 @@ repository_write_status(const struct repository *repository, const struct reposi
     known ? writer_real(writer, (double)(look->latency_ns / 1000) / 1000) : writer_null(writer);
     writer_member_bool(writer, "readOnly", repository->read_only);
     writer_member_string(writer, "health", repository->health);
-    writer_member_string(writer, "reason", repository->reason);
+    writer_member_string(writer, "reason", reason);
+    writer_key(writer, "warnings");
+    repository_warnings_write(warnings, writer);
     writer_end_object(writer);
 }

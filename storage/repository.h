@@ -15,6 +15,7 @@
 #include "agent/base/name.h"
 #include "agent/worker.h"
 #include "storage/folder.h"
+#include "storage/repository-health.h"
 #include "storage/repository-place.h"
 
 struct agent;
@@ -49,9 +50,10 @@ struct repository {
     const char *health;              /* "connecting", "ok", "unavailable"; static text */
     char *reason;                    /* why not ok, owned, or NULL */
     struct repository_look look;     /* the last one */
-    bool looking;                    /* a look is under way, or waits for a worker */
-    bool configured;                 /* from the configuration file: always there */
-    bool remembered;                 /* connected by call: written to the run-time directory */
+    struct repository_warnings warnings;
+    bool looking;    /* a look is under way, or waits for a worker */
+    bool configured; /* from the configuration file: always there */
+    bool remembered; /* connected by call: written to the run-time directory */
     struct repository *next;
 };
 

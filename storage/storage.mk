@@ -42,6 +42,7 @@ libhostler_a_SOURCES += \
   storage/reader.c storage/reader.h \
   storage/repository-chains.c storage/repository-chains.h \
   storage/repository-check.c storage/repository-check.h \
+  storage/repository-health.c storage/repository-health.h \
   storage/repository-place.c storage/repository-place.h \
   storage/repository-table.c storage/repository-table.h \
   storage/repository-verbs.c storage/repository-verbs.h \
@@ -54,7 +55,7 @@ libhostler_a_SOURCES += \
 
 UNIT_TESTS += tests/unit/test-checksum tests/unit/test-copy tests/unit/test-endpoint tests/unit/test-endpoint-map tests/unit/test-endpoint-nbd \
   tests/unit/test-folder tests/unit/test-format tests/unit/test-gluster-volume tests/unit/test-image tests/unit/test-image-data tests/unit/test-image-lock tests/unit/test-image-verbs \
-  tests/unit/test-mount tests/unit/test-qemu-lock tests/unit/test-repository-chains tests/unit/test-repository-check tests/unit/test-repository-place tests/unit/test-repository-verbs tests/unit/test-transfer \
+  tests/unit/test-mount tests/unit/test-qemu-lock tests/unit/test-repository-chains tests/unit/test-repository-check tests/unit/test-repository-health tests/unit/test-repository-place tests/unit/test-repository-verbs tests/unit/test-transfer \
   tests/unit/test-image-serve tests/unit/test-image-serve-record tests/unit/test-image-serve-verbs
 UNIT_TESTS += tests/unit/test-endpoint-url tests/unit/test-nbd-socket tests/unit/test-url
 EXTRA_DIST += tests/unit/endpoint-fixture.h tests/unit/repository-fixture.h \

@@ -189,3 +189,21 @@ def test_without_room_a_change_of_a_chain_fails_truthfully_and_goes_on_with_it(c
     assert begins_with(repository, "base", shown, status["size"], ballast.parent.parent)
     assert reader.leftovers(repository) == []
     assert client.call("repository.check", {"repository": "small"})["problems"] == []
+
+
+def test_a_disk_that_fills_and_empties_is_told_by_health_and_metrics(agent, client, small_disk):
+    client.call("repository.connect", {"repository": "small", "kind": "dir", "path": str(small_disk / "r"), "create": True})
+    assert client.call("repository.status", {"repository": "small"})["warnings"] == []
+    client.call("event.subscribe", {"topics": ["repository.health"], "subject": "small"})
+    ballast = small_disk / "ballast"
+    with open(ballast, "wb") as file:
+        os.posix_fallocate(file.fileno(), 0, os.statvfs(small_disk).f_bavail * os.statvfs(small_disk).f_frsize - (64 << 10))
+    told = client.event()["params"]["data"]
+    assert told["health"] == "ok" and told["warnings"] == ["almostFull"] and told["reason"], told
+    metrics = subprocess.run(["curl", "-s", "--unix-socket", str(agent.socket), "http://localhost/metrics"],
+                             check=True, capture_output=True, text=True).stdout
+    assert 'hostler_repository_low_space{repository="small",kind="dir"} 1\n' in metrics, metrics
+    assert 'hostler_repository_up{repository="fast",kind="dir"} 1\n' in metrics
+    ballast.unlink()
+    told = client.event()["params"]["data"]
+    assert told["health"] == "ok" and told["warnings"] == [] and told["reason"] is None, told
