@@ -7,6 +7,7 @@ import os
 import pathlib
 import re
 import signal
+import socket
 import ssl
 import subprocess
 import time
@@ -298,6 +299,30 @@ def test_what_cannot_be_written_is_refused_and_changes_nothing(agent, client):
         assert web.ask("PUT", body=b"")[0] == 200  # nothing: that can be done
     close(client, ticket)
     assert status(client) == before
+
+
+def test_a_file_that_is_too_large_is_refused_before_it_is_sent(agent, client, tmp_path):
+    """curl asks first, and gets the reason in place of a closed socket; also when it does not ask."""
+    before = make_image(client)
+    large = random_raw(tmp_path / "large.raw", 4 * SIZE)
+    ticket = get_ticket(client, "write")
+    for header in ("Expect: 100-continue", "Expect:"):
+        reply = curl("-i", "-H", header, "-T", large, ticket["urls"][0]).decode()
+        assert reply.startswith("HTTP/1.1 416") and f"content-range: bytes */{SIZE}" in reply
+    close(client, ticket)
+    assert status(client) == before
+
+
+def test_a_client_that_has_said_all_it_will_gets_its_answer(agent, client, source):
+    """It shuts its side of the socket behind its request."""
+    upload(client, source)
+    ticket = get_ticket(client, "read")
+    with Raw(address_of(agent.url())) as raw:
+        raw.socket.sendall(f"GET {ticket['path']} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        raw.socket.shutdown(socket.SHUT_WR)
+        assert raw.head()[0] == 200 and raw.read(SIZE) == source.read_bytes()
+        assert raw.rest() == b""
+    close(client, ticket)
 
 
 def test_a_ticket_for_reading_writes_nothing(agent, client):
@@ -683,6 +708,13 @@ def test_tickets_over_tls(make_agent, tmp_path, source):
             assert raw.head()[0] == 200
             curl(*tls, "-r", "0-9", ticket["urls"][0])
             assert raw.read(SIZE) == source.read_bytes()
+        with Http(ticket) as web:
+            url = urllib.parse.urlsplit(ticket["urls"][0])
+            web.connection = http.client.HTTPSConnection(url.hostname, url.port, timeout=TIMEOUT, context=context)
+            data = source.read_bytes()
+            for offset in range(0, SIZE, SIZE // 4):
+                assert web.put(offset, data[offset:offset + SIZE // 4])[0] == 200
+            assert web.patch(op="flush")[0] == 200 and web.get(0, SIZE - 1) == data
         done = subprocess.run(["curl", "-sS", "--cacert", tmp_path / "ca.pem", ticket["urls"][0]],
                               capture_output=True, timeout=TIMEOUT)
         assert done.returncode != 0, "a client without a certificate came in"
