@@ -14,6 +14,7 @@ struct resources {
     struct resource *first;
     char **urls; /* NULL-terminated */
     size_t url_count;
+    char *unix_path; /* owned, or NULL */
 };
 
 struct chunk *
@@ -150,6 +151,21 @@ resource_urls(const struct agent *agent)
 }
 
 void
+resource_listen_unix(struct agent *agent, char *path)
+{
+    struct resources *resources = resources_of(agent);
+
+    free(resources->unix_path);
+    resources->unix_path = path;
+}
+
+const char *
+resource_unix_path(const struct agent *agent)
+{
+    return agent->resources ? agent->resources->unix_path : NULL;
+}
+
+void
 resources_free(struct resources *resources)
 {
     if (!resources)
@@ -157,5 +173,6 @@ resources_free(struct resources *resources)
     for (size_t i = 0; i < resources->url_count; i++)
         free(resources->urls[i]);
     free(resources->urls);
+    free(resources->unix_path);
     free(resources);
 }

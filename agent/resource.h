@@ -130,6 +130,10 @@ const struct resource *resource_find(const struct agent *agent, const char *path
 void resource_listen(struct agent *agent, char *url);
 /* NULL-terminated, or NULL: where resources are served. */
 char *const *resource_urls(const struct agent *agent);
+/* Likewise of the unix socket; the last one that is told counts.  Takes ownership. */
+void resource_listen_unix(struct agent *agent, char *path);
+/* Or NULL. */
+const char *resource_unix_path(const struct agent *agent);
 /* For tests: the agent itself never ends. */
 void resources_free(struct resources *resources);
 

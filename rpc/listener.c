@@ -148,16 +148,19 @@ accept_some(uv_poll_t *poll, int status, int events)
 
 /* ---- opening ---- */
 
-/* Resources are fetched by HTTP where RPC goes by WebSocket: "ws://HOST:PORT/rpc". */
+/* Resources are fetched by HTTP where RPC goes by WebSocket: "ws://HOST:PORT/rpc", or "unix:PATH". */
 static void
 tell_resources(const struct listener *listener)
 {
-    const char *rest = strstr(listener->url, "://"), *path = rest ? strrchr(rest, '/') : NULL;
+    struct agent *agent = listener->transport->rpc->agent;
+    const char *rest = strchr(listener->url, ':');
 
-    if (listener->endpoint != ENDPOINT_UNIX && path)
-        resource_listen(listener->transport->rpc->agent,
+    if (listener->endpoint == ENDPOINT_UNIX)
+        resource_listen_unix(agent, xstrdup(rest + 1));
+    else
+        resource_listen(agent,
                         xprintf("%s%.*s", listener->endpoint == ENDPOINT_TLS ? "https" : "http",
-                                (int)(path - rest), rest));
+                                (int)(strrchr(rest, '/') - rest), rest));
 }
 
 /* Takes ownership of 'fd' and 'url'. */

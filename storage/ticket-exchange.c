@@ -129,16 +129,16 @@ begin_get(struct ticket_use *use, const struct resource_request *request)
         return;
     }
     use->work.kind = TICKET_READ;
+    use->ranged = request->range.given;
     use->total = use->end - use->offset;
     text_printf(&use->head,
                 "accept-ranges: bytes\r\ncontent-disposition: attachment; filename=\"%s.raw\"\r\n",
                 use->ticket->image_id);
-    if (request->range.given)
+    if (use->ranged)
         text_printf(&use->head, "content-range: bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64 "\r\n",
                     use->offset, use->end - 1, use->ticket->size);
     if (request->method == RESOURCE_HEAD) {
-        ticket_use_answer(use, request->range.given ? 206 : 200, "application/octet-stream",
-                          use->total);
+        ticket_use_answer(use, use->ranged ? 206 : 200, "application/octet-stream", use->total);
         return;
     }
     ticket_use_add_chunks(use);
@@ -210,7 +210,7 @@ begin_body_of_patch(struct ticket_use *use, const struct resource_request *reque
 /* ---- OPTIONS ---- */
 
 static void
-answer_options(struct exchange *exchange, const struct ticket *ticket)
+answer_options(const struct agent *agent, struct exchange *exchange, const struct ticket *ticket)
 {
     bool writes = !ticket || ticket->writes;
     struct resource_answer answer = { .status = 200,
@@ -228,6 +228,8 @@ answer_options(struct exchange *exchange, const struct ticket *ticket)
         writer_string(&writer, "flush");
     }
     writer_end_array(&writer);
+    if (resource_unix_path(agent)) /* clients on this host may take it */
+        writer_member_string(&writer, "unix_socket", resource_unix_path(agent));
     writer_member_unsigned(&writer, "max_readers", CONNECTIONS);
     writer_member_unsigned(&writer, "max_writers", CONNECTIONS);
     if (ticket) {
@@ -277,11 +279,12 @@ begin(void *context, struct exchange *exchange, const struct resource_request *r
     size_t length = strcspn(request->path, "/");
     _cleanup_free_ char *text = xstrndup(request->path, length);
     bool extents = strcmp(request->path + length, "/extents") == 0;
+    const struct storage *storage = context;
     struct ticket *ticket = ticket_find(context, text, false);
 
     LOOP_ONLY();
     if (request->method == RESOURCE_OPTIONS && strcmp(request->path, "*") == 0)
-        answer_options(exchange, NULL);
+        answer_options(storage->agent, exchange, NULL);
     else if (!ticket || ticket->closing || (request->path[length] && !extents))
         ticket_answer_words(exchange, 404, NULL,
                             "there is no such ticket: it may be closed, or have faded", NULL, true);
@@ -290,7 +293,7 @@ begin(void *context, struct exchange *exchange, const struct resource_request *r
                             "allow: OPTIONS,GET,HEAD,PUT,PATCH\r\n", true);
     else if (request->method == RESOURCE_OPTIONS) {
         ticket_touch(ticket);
-        answer_options(exchange, ticket);
+        answer_options(storage->agent, exchange, ticket);
     } else if (changes(request->method) && !ticket->writes)
         ticket_answer_words(exchange, 403, NULL, "the ticket is for reading only", NULL, true);
     else if (ticket_use_count() >= USES_MAX)

@@ -160,13 +160,11 @@ was_read(struct ticket_use *use)
 
     use->ticket->read_size += use->work.size;
     if (!use->answered)
-        ticket_use_answer(use,
-                          use->head.length && strstr(use->head.bytes, "content-range") ? 206 : 200,
-                          "application/octet-stream", use->total);
+        ticket_use_answer(use, use->ranged ? 206 : 200, "application/octet-stream", use->total);
     exchange_send(use->exchange, chunk);
 }
 
-/* Whether the body has come, and all of it is where it belongs. */
+/* It is done when all of the body is where it belongs; else the chunk takes more of it, if any is to come. */
 static void
 was_written(struct ticket_use *use)
 {

@@ -23,6 +23,7 @@ struct ticket_use {
     bool changes;         /* it writes */
     bool flush, close;    /* close: the client wants the socket closed */
     uint64_t offset, end; /* what is still to be worked on; bytes of the image */
+    bool ranged;          /* a part of the image was asked for */
     uint64_t total;       /* size of the answer */
     uint64_t lent;        /* bytes of the body that chunks were lent for */
     struct chunk *chunks; /* idle (reading), or full and waiting (writing) */

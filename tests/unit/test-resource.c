@@ -43,6 +43,10 @@ where_they_are_served_is_kept_in_order(void **state)
     assert_string_equal(resource_urls(&agent)[0], "http://127.0.0.1:1");
     assert_string_equal(resource_urls(&agent)[1], "https://[::1]:2");
     assert_null(resource_urls(&agent)[2]);
+    assert_null(resource_unix_path(&agent));
+    resource_listen_unix(&agent, xstrdup("/run/one"));
+    resource_listen_unix(&agent, xstrdup("/run/other"));
+    assert_string_equal(resource_unix_path(&agent), "/run/other");
     resources_free(agent.resources);
 }
 

@@ -234,8 +234,8 @@ def test_options_tell_what_the_ticket_may(agent, client):
         with Http(ticket) as web:
             code, headers, body = web.ask("OPTIONS")
             assert code == 200 and set(headers["allow"].split(",")) == allow
-            assert json.loads(body) == {"features": features, "max_readers": 8, "max_writers": 8,
-                                        "transfer_format": "raw", "virtual_size": SIZE}
+            assert json.loads(body) == {"features": features, "unix_socket": str(agent.socket), "max_readers": 8,
+                                        "max_writers": 8, "transfer_format": "raw", "virtual_size": SIZE}
             web.path = "/images/*"
             code, headers, body = web.ask("OPTIONS")
             assert code == 200 and json.loads(body)["features"] == ["extents", "zero", "flush"]
