@@ -58,7 +58,7 @@ UNIT_TESTS += tests/unit/test-checksum tests/unit/test-copy tests/unit/test-endp
   tests/unit/test-mount tests/unit/test-qemu-lock tests/unit/test-repository-chains tests/unit/test-repository-check tests/unit/test-repository-health tests/unit/test-repository-place tests/unit/test-repository-verbs tests/unit/test-transfer \
   tests/unit/test-image-serve tests/unit/test-image-serve-record tests/unit/test-image-serve-verbs
 UNIT_TESTS += tests/unit/test-endpoint-url tests/unit/test-nbd-socket tests/unit/test-url
-EXTRA_DIST += tests/unit/endpoint-fixture.h tests/unit/repository-fixture.h \
+EXTRA_DIST += tests/unit/endpoint-fixture.h tests/unit/repository-fixture.h tests/unit/serve-fixture.h \
   tests/unit/storage-fixture.h
 
 libhostler_a_SOURCES += \

@@ -10,8 +10,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "agent/base/child.h"
 #include "tests/unit/storage-fixture.h"
+#include "tests/unit/serve-fixture.h"
 
 #define NAME(image) "{\"repository\":\"fast\",\"image\":\"" image "\"}"
 #define WITH(image, more) "{\"repository\":\"fast\",\"image\":\"" image "\"," more "}"
@@ -32,14 +32,12 @@ remove_image(void **state)
     return 0;
 }
 
-static void
-need_qemu_nbd(void)
+static int
+end_all(void **state)
 {
-    int pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0U); /* valgrind has none */
-
-    if (!child_exists("qemu-nbd") || pidfd < 0)
-        skip();
-    (void)close(pidfd);
+    thread_mark(THREAD_UNMARKED);
+    end_what_serves();
+    return close_storage(state);
 }
 
 static void
@@ -153,5 +151,5 @@ main(void)
                                         remove_image),
     };
 
-    return cmocka_run_group_tests(tests, open_storage, close_storage);
+    return cmocka_run_group_tests(tests, open_storage, end_all);
 }

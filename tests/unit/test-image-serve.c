@@ -9,8 +9,8 @@
 #include <signal.h>
 #include <sys/syscall.h>
 
-#include "agent/base/child.h"
 #include "tests/unit/repository-fixture.h"
+#include "tests/unit/serve-fixture.h"
 
 static const struct config no_config;
 
@@ -32,14 +32,11 @@ begin_serving(void **state)
     return 0;
 }
 
-static void
-need_qemu_nbd(void)
+static int
+end_all(void **state)
 {
-    int pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0U); /* valgrind has none */
-
-    if (!child_exists("qemu-nbd") || pidfd < 0)
-        skip();
-    (void)close(pidfd);
+    end_what_serves();
+    return end(state);
 }
 
 static struct image *
@@ -223,14 +220,18 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(the_lock_lives_as_long_as_the_server, begin_serving, end),
-        cmocka_unit_test_setup_teardown(the_lock_is_taken_over_without_a_gap, begin_serving, end),
+        cmocka_unit_test_setup_teardown(the_lock_lives_as_long_as_the_server, begin_serving,
+                                        end_all),
+        cmocka_unit_test_setup_teardown(the_lock_is_taken_over_without_a_gap, begin_serving,
+                                        end_all),
         cmocka_unit_test_setup_teardown(a_server_is_known_by_number_start_and_command_line,
-                                        begin_serving, end),
-        cmocka_unit_test_setup_teardown(one_that_was_never_answered_is_ended, begin_serving, end),
-        cmocka_unit_test_setup_teardown(what_cannot_be_started_leaves_nothing, begin_serving, end),
+                                        begin_serving, end_all),
+        cmocka_unit_test_setup_teardown(one_that_was_never_answered_is_ended, begin_serving,
+                                        end_all),
+        cmocka_unit_test_setup_teardown(what_cannot_be_started_leaves_nothing, begin_serving,
+                                        end_all),
         cmocka_unit_test_setup_teardown(a_socket_that_nobody_could_name_is_refused, begin_serving,
-                                        end),
+                                        end_all),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
