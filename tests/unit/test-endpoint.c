@@ -259,6 +259,114 @@ a_foreign_file_that_needs_others_or_a_key_is_refused(void **state)
     }
 }
 
+/* ---- another size, and writing down into the base ---- */
+
+static void
+resize(enum image_format format, uint64_t kept, uint64_t size)
+{
+    struct error *err = NULL;
+    struct endpoint *endpoint;
+
+    if (!endpoint_resize(place, "data", format, kept, size, NULL, &err))
+        fail_msg("%s", err->message);
+    endpoint = must_open(place, "data", format, ENDPOINT_READ, false);
+    assert_int_equal(endpoint_size(endpoint), size);
+    endpoint_close(endpoint);
+}
+
+static void
+what_was_behind_the_end_is_not_there_when_it_grows(void **state)
+{
+    (void)state;
+    for (int i = IMAGE_RAW; i <= IMAGE_QCOW2; i++) {
+        enum image_format format = (enum image_format)i;
+        struct endpoint *endpoint;
+
+        if (format == IMAGE_QCOW2)
+            need_qemu();
+        create("data", format, 4 * MIB);
+        endpoint = must_open(place, "data", format, ENDPOINT_WRITE, false);
+        put(endpoint, 0, 'a', 4 * MIB);
+        flush(endpoint);
+        endpoint_close(endpoint);
+        resize(format, 2 * MIB, 8 * MIB);
+        endpoint = must_open(place, "data", format, ENDPOINT_READ, false);
+        assert_shows(endpoint, 0, 'a', 2 * MIB);
+        assert_shows(endpoint, 2 * MIB, '\0', 6 * MIB);
+        endpoint_close(endpoint);
+        resize(format, MIB, MIB);
+        resize(format, MIB, MIB);
+        assert_int_equal(unlinkat(base, "data", 0), 0);
+    }
+}
+
+static void
+a_size_that_no_file_can_get_is_refused(void **state)
+{
+    _cleanup_(error_freep) struct error *err = NULL, *missing = NULL;
+
+    (void)state;
+    create("data", IMAGE_RAW, MIB);
+    assert_false(endpoint_resize(place, "data", IMAGE_RAW, MIB, UINT64_C(1) << 62, NULL, &err));
+    assert_int_equal(err->code, ERROR_INVALID_PARAMS);
+    assert_false(endpoint_resize(place, "none", IMAGE_RAW, MIB, MIB, NULL, &missing));
+    assert_int_equal(missing->code, ERROR_BACKEND_FAILED);
+}
+
+static void
+what_a_limit_hides_is_not_shown(void **state)
+{
+    struct endpoint *endpoint;
+    bool zeros;
+    uint64_t end = 0;
+    struct error *err = NULL;
+
+    (void)state;
+    create("data", IMAGE_RAW, 4 * MIB);
+    endpoint = must_open(place, "data", IMAGE_RAW, ENDPOINT_READ, false);
+    endpoint_limit(endpoint, 8 * MIB);
+    assert_int_equal(endpoint_size(endpoint), 4 * MIB);
+    endpoint_limit(endpoint, MIB);
+    assert_int_equal(endpoint_size(endpoint), MIB);
+    assert_true(endpoint_extent(endpoint, 0, MIB, &zeros, &end, &err));
+    assert_true(zeros && end == MIB);
+    endpoint_close(endpoint);
+}
+
+static void
+an_overlay_is_written_into_the_base_that_it_is_to_stand_on(void **state)
+{
+    _cleanup_(error_freep) struct error *wrong = NULL, *alone = NULL, *err = NULL;
+    const char *const make[] = { "qemu-img", "create", "-q",  "-f",   "qcow2", "-b",
+                                 "low",      "-F",     "raw", "over", "4M",    NULL };
+    struct endpoint *endpoint;
+
+    (void)state;
+    need_qemu();
+    create("low", IMAGE_RAW, 4 * MIB);
+    run(make);
+    endpoint = must_open(place, "over", IMAGE_QCOW2, ENDPOINT_WRITE, true);
+    put(endpoint, MIB, 'o', MIB);
+    flush(endpoint);
+    endpoint_close(endpoint);
+    assert_false(endpoint_commit(place, "over", "other", NULL, &wrong));
+    assert_int_equal(wrong->code, ERROR_CONFLICT);
+    endpoint = must_open(place, "low", IMAGE_RAW, ENDPOINT_READ, false);
+    assert_shows(endpoint, MIB, '\0', MIB);
+    endpoint_close(endpoint);
+    for (int again = 0; again < 2; again++) {
+        if (!endpoint_commit(place, "over", "low", NULL, &err))
+            fail_msg("%s", err->message);
+        endpoint = must_open(place, "low", IMAGE_RAW, ENDPOINT_READ, false);
+        assert_shows(endpoint, MIB, 'o', MIB);
+        assert_shows(endpoint, 0, '\0', MIB);
+        endpoint_close(endpoint);
+    }
+    create("alone", IMAGE_QCOW2, MIB);
+    assert_false(endpoint_commit(place, "alone", "low", NULL, &alone));
+    assert_int_equal(alone->code, ERROR_CONFLICT);
+}
+
 int
 main(void)
 {
@@ -274,6 +382,10 @@ main(void)
         TEST(a_foreign_file_is_measured),
         TEST(a_foreign_file_that_is_empty_or_too_large_is_refused),
         TEST(a_foreign_file_that_needs_others_or_a_key_is_refused),
+        TEST(what_was_behind_the_end_is_not_there_when_it_grows),
+        TEST(a_size_that_no_file_can_get_is_refused),
+        TEST(what_a_limit_hides_is_not_shown),
+        TEST(an_overlay_is_written_into_the_base_that_it_is_to_stand_on),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

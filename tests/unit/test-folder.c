@@ -168,6 +168,30 @@ a_missing_file_needs_no_sync(void **state)
     assert_int_equal(err->code, ERROR_BACKEND_FAILED);
 }
 
+static void
+a_file_gets_a_second_name_and_another_size(void **state)
+{
+    _cleanup_(error_freep) struct error *err = NULL, *again = NULL;
+    _cleanup_(folder_closep) struct folder *inner = NULL;
+    struct stat one, other;
+
+    (void)state;
+    create("file", IMAGE_RAW, 4096);
+    assert_true(folder_make(place, "inner", 0700));
+    inner = must_open_folder("inner");
+    assert_true(folder_link(place, "file", inner, "other", &err));
+    assert_true(folder_set_size(place, "file", 100));
+    assert_true(folder_stat(place, "file", &one) && folder_stat(inner, "other", &other));
+    assert_true(one.st_ino == other.st_ino && one.st_nlink == 2 && other.st_size == 100);
+    assert_false(folder_link(place, "file", inner, "other", &again));
+    assert_int_equal(again->code, ERROR_ALREADY_EXISTS);
+    assert_false(folder_set_size(place, "none", 1));
+    assert_int_equal(errno, ENOENT);
+    assert_int_equal(symlinkat("file", base, "link"), 0);
+    assert_false(folder_set_size(place, "link", 1));
+    assert_int_equal(errno, ELOOP);
+}
+
 int
 main(void)
 {
@@ -177,6 +201,7 @@ main(void)
         cmocka_unit_test_setup_teardown(what_is_mounted_there_is_opened_only_when_asked_for, begin,
                                         end),
         cmocka_unit_test_setup_teardown(a_folder_is_the_directory_not_its_name, begin, end),
+        cmocka_unit_test_setup_teardown(a_file_gets_a_second_name_and_another_size, begin, end),
         cmocka_unit_test_setup_teardown(a_rename_replaces_nothing, begin, end),
         cmocka_unit_test_setup_teardown(every_entry_is_listed_until_it_is_enough, begin, end),
         cmocka_unit_test_setup_teardown(a_missing_file_needs_no_sync, begin, end),
