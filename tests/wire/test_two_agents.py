@@ -5,6 +5,7 @@ import time
 import pytest
 
 from rig import reader
+from rig.chains import MIB, guest_writes, import_image, layers, shows
 from rig.images import data_path, random_raw, same
 
 
@@ -110,3 +111,39 @@ def test_a_second_agent_on_the_same_run_directory_is_refused(agent):
     done = subprocess.run(agent.command(), capture_output=True, text=True, timeout=60)
     assert done.returncode != 0 and str(agent.run_dir) in done.stderr
     assert agent.call("host.ping") == {}
+
+
+def test_two_that_change_and_remove_in_one_chain_never_change_what_it_shows(pair, tmp_path):
+    """One of them makes and merges layers, both remove whatever they can: the removal of what something stands
+    on must be refused at any moment, also while that something is about to stand on another."""
+    first, second, _ = pair
+    fast, removed = first.folder / "fast", 0
+    with first.connect() as one, second.connect() as two:
+        raw = import_image(one, "fast", "chain", tmp_path, "raw")
+        for number in range(30):
+            byte, offset = number + 1, number * 65536 % (2 * MIB)
+            guest_writes(fast, "chain", byte, offset)
+            with open(raw, "r+b") as file:
+                file.seek(offset)
+                file.write(bytes([byte]) * 65536)
+            ids = [image for image in reader.images(fast) if image != "chain"]
+            calls = [(two, two.request("image.snapshot", {"repository": "fast", "image": "chain", "snapshot": f"s{number}"}))]
+            calls += [(client, client.request("image.remove", {"repository": "fast", "image": id}))
+                      for id in ids for client in (one, two) for _ in range(3)]
+            calls.append((one, one.request("image.merge", {"repository": "fast", "image": "chain"}, id=f"m{number}")))
+            calls += [(one, one.request("image.remove", {"repository": "fast", "image": id})) for id in ids]
+            for client, id in calls:
+                reply = client.wait(id)
+                if "error" in reply:
+                    assert reply["error"]["data"]["name"] in (
+                        "ImageInUse", "ImageHasDependents", "ImageNotFound", "WrongState"), reply
+                elif id != f"m{number}":
+                    removed += reply["result"] == {}
+            one.call("task.wait", {"task": f"m{number}"})
+            assert shows(fast, "chain", raw), number
+            status = two.call("image.status", {"repository": "fast", "image": "chain"})
+            assert status["state"] == "optimized", status
+        names = {"chain", *reader.images(fast)}
+        assert set(layers(two, "fast", "chain")) <= names and removed == 0, removed
+        assert two.run("image.optimize", {"repository": "fast", "image": "chain"})["status"] == "done"
+        assert shows(fast, "chain", raw)
