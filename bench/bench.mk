@@ -1,13 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 # Not built by 'make all' for users; ./check and 'make bench' do.
-EXTRA_PROGRAMS = bench/rpc-load
+EXTRA_PROGRAMS = bench/rpc-load bench/copy-engine
 bench_rpc_load_SOURCES = bench/rpc-load.c
 bench_rpc_load_LDADD =
-CLEANFILES += bench/rpc-load
-EXTRA_DIST += bench/run bench/node-server.mjs
+bench_copy_engine_SOURCES = bench/copy-engine.c
+CLEANFILES += bench/rpc-load bench/copy-engine
+EXTRA_DIST += bench/run bench/copy bench/node-server.mjs
 
-.PHONY: bench bench-short
+.PHONY: bench bench-short bench-copy bench-copy-short
 bench: all bench/rpc-load$(EXEEXT)
 	HOSTLER_BUILD=$(abs_top_builddir) $(srcdir)/bench/run
 bench-short: all bench/rpc-load$(EXEEXT)
 	HOSTLER_BUILD=$(abs_top_builddir) $(srcdir)/bench/run --short
+bench-copy: all bench/copy-engine$(EXEEXT)
+	HOSTLER_BUILD=$(abs_top_builddir) $(srcdir)/bench/copy
+bench-copy-short: all bench/copy-engine$(EXEEXT)
+	HOSTLER_BUILD=$(abs_top_builddir) $(srcdir)/bench/copy --short
