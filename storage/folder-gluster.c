@@ -15,8 +15,10 @@
 #include <fcntl.h>
 #include <string.h>
 
+#include "agent/base/name.h"
 #include "agent/base/thread.h"
 #include "storage/folder-gluster.h"
+#include "storage/format.h"
 
 #define TREE_DEPTH_MAX 16
 #define READ_SIZE 4096
@@ -226,16 +228,58 @@ gluster_set_size(struct folder *folder, const char *name, uint64_t size)
 /* ---- durable changes: in the order of agent/base/durable.c, which has the argument ---- */
 
 static bool
-gluster_sync(struct folder *folder, struct error **err)
+sync_directory(struct folder *folder)
 {
     glfs_fd_t *fd = glfs_h_opendir(fs_of(folder), object_of(folder));
     bool done = fd && glfs_fsync(fd, NULL, NULL) == 0;
+    int errnum = errno;
 
-    if (!done)
-        gluster_fail(err, errno, "make durable", "the directory");
     if (fd)
         (void)glfs_closedir(fd);
+    errno = errnum;
     return done;
+}
+
+/*
+ * Where directories cannot be synced: a new file in it is.  A brick's file system writes its journal in
+ * order, so with the making of that file all that was done to the directory before is on its disk.
+ * What a crash leaves of it is named as a repository's left-over is.
+ */
+static bool
+sync_by_file(struct folder *folder)
+{
+    char uuid[UUID_TEXT_SIZE];
+    _cleanup_free_ char *name = NULL;
+    _cleanup_glfd_ glfs_fd_t *fd = NULL;
+    bool done;
+    int errnum;
+
+    uuid_make(uuid);
+    name = xprintf(".tmp-" FORMAT_REPOSITORY_FILE ".new-%s", uuid);
+    fd = gluster_create_file(folder, name, GLUSTER_FILE_MODE);
+    if (!fd)
+        return false;
+    done = glfs_fsync(fd, NULL, NULL) == 0;
+    errnum = errno;
+    (void)unlink_entry(folder, name);
+    errno = errnum;
+    return done;
+}
+
+static bool
+gluster_sync(struct folder *folder, struct error **err)
+{
+    struct gluster_volume *volume = gluster_of(folder)->volume;
+
+    if (!atomic_load(&volume->has_no_sync)) {
+        if (sync_directory(folder))
+            return true;
+        /* That of a sharded volume: its translator knows of no directory that could be synced. */
+        if (errno != ENOMEM)
+            return gluster_fail(err, errno, "make durable", "the directory");
+        atomic_store(&volume->has_no_sync, true);
+    }
+    return sync_by_file(folder) || gluster_fail(err, errno, "make durable", "the directory");
 }
 
 static bool

@@ -37,6 +37,7 @@ struct gluster_volume {
     char *name;     /* of the volume; owned */
     char **servers; /* NULL-terminated; owned */
     _Atomic unsigned references;
+    atomic_bool has_no_sync;     /* of directories */
     bool listed;                 /* others find it; under the mutex */
     struct gluster_volume *next; /* under the mutex */
 };

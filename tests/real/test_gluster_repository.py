@@ -181,6 +181,29 @@ def test_snapshots_and_sizes(pair, place, tmp_path):
         assert client.call("repository.check", {"repository": "far"})["problems"] == []
 
 
+@pytest.mark.parametrize("name, arguments, options", [
+    ("distributed", ("transport", "tcp"), ()),
+    ("dispersed", ("disperse", "3", "redundancy", "1"), ()),
+    ("sharded", ("replica", "3"), (("features.shard", "on"), ("features.shard-block-size", "4MB"))),
+])
+def test_volumes_of_every_making(pair, gluster, tmp_path, name, arguments, options):
+    one, _ = pair
+    raw = random_raw(tmp_path / "web1.raw", SIZE)
+    gluster.make_volume(name, 3, *arguments, options=options)
+    with one.connect() as client:
+        connect(client, {"kind": "gluster", "volume": name, "servers": ["10.77.1.1"]})
+        import_raw(client, raw)
+        for image_format in ("raw", "qcow2"):
+            run(client, "image.copy", copy("near", "far", to=image_format, format=image_format))
+            client.call("image.snapshot", {"repository": "far", "image": image_format,
+                                           "snapshot": f"{image_format}-then"})
+            run(client, "image.copy", copy("far", "near", image_format, f"back-{image_format}", format="raw"))
+            assert same(data_path(one.folder / "near", f"back-{image_format}"), raw)
+            client.call("image.remove", {"repository": "far", "image": image_format})
+        assert len(client.call("image.list", {"repository": "far"})["images"]) == 2
+        assert client.call("repository.check", {"repository": "far"})["problems"] == []
+
+
 def test_what_one_agent_changes_the_other_sees_at_once(pair, place):
     """Nothing of it is served from a cache of libgfapi's."""
     one, two = pair
