@@ -28,7 +28,6 @@ struct merge_state {
     bool was_marked;          /* by a call before, which may have written */
     bool marked;              /* by this one */
     bool written;             /* something was, perhaps */
-    bool committed;           /* or it cannot be told whether */
     bool checksum_is_current; /* before */
 };
 
@@ -186,7 +185,8 @@ write_mark(struct image *image, char **member, const char *id, struct error **er
     return image_write_record(image, err);
 }
 
-/* The base's first: from then on nobody uses it. */
+/* The base's first: from then on nobody uses it.  Before that its data get their name in the image:
+   where that cannot be, nothing must have been written. */
 static enum outcome
 merge_mark(struct call *call)
 {
@@ -194,6 +194,10 @@ merge_mark(struct call *call)
     struct image *image = state->common.image, *base = state->base;
     _cleanup_(error_freep) struct error *error = NULL;
 
+    state->data = image_new_data_name();
+    if (!folder_link(base->folder, image_record_data(&base->record), image->folder, state->data,
+                     &error))
+        return call_fail(call, TAKE(error));
     state->marked = true;
     if (!write_mark(base, &base->record.merged_into, image->id, &error) ||
         !write_mark(image, &image->record.merging, base->id, &error))
@@ -249,16 +253,12 @@ merge_switch(struct call *call)
     const struct image *base = state->base;
     _cleanup_free_ char *before = xstrdup(image_record_data(&image->record));
     _cleanup_(error_freep) struct error *error = NULL, *ignored = NULL;
-    struct image_contents contents = { .format = base->record.format,
-                                       .size = image->record.size,
-                                       .base = base->record.base,
-                                       .checksum_is_valid = state->checksum_is_current };
+    const struct image_contents contents = { .format = base->record.format,
+                                             .size = image->record.size,
+                                             .base = base->record.base,
+                                             .data = state->data,
+                                             .checksum_is_valid = state->checksum_is_current };
 
-    contents.data = state->data = image_new_data_name();
-    if (!folder_link(base->folder, image_record_data(&base->record), image->folder, state->data,
-                     &error))
-        return call_fail(call, TAKE(error));
-    state->committed = true;
     if (!image_go_over(image, &contents, &error))
         return call_fail(call, TAKE(error));
     (void)!folder_unlink(image->folder, before, &ignored); /* else repository.check finds it */
@@ -309,8 +309,10 @@ merge_undo(struct call *call)
 {
     struct merge_state *state = call->state;
     struct image *image = state->common.image;
-    _cleanup_(error_freep) struct error *error = NULL;
+    _cleanup_(error_freep) struct error *error = NULL, *ignored = NULL;
 
+    if (state->data && !state->written)
+        (void)!folder_unlink(image->folder, state->data, &ignored);
     if (!state->marked && !state->has_happened)
         return call_complete(call, "nothing was changed");
     if (state->marked && !state->was_marked && !state->written &&

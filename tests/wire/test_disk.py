@@ -207,3 +207,23 @@ def test_a_disk_that_fills_and_empties_is_told_by_health_and_metrics(agent, clie
     ballast.unlink()
     told = client.event()["params"]["data"]
     assert told["health"] == "ok" and told["warnings"] == [] and told["reason"] is None, told
+
+
+def test_where_data_can_have_no_second_name_nothing_is_begun(client, small_disk, tmp_path):
+    repository = small_disk / "r"
+    client.call("repository.connect", {"repository": "small", "kind": "dir", "path": str(repository), "create": True})
+    raw = random_raw(tmp_path / "base.raw", 2 << 20)
+    client.run("image.import", {"repository": "small", "image": "base", "path": str(raw), "sourceFormat": "raw"})
+    subprocess.run(["chattr", "+i", data_path(repository, "base")], check=True)  # a link is refused, as where there are none
+    error = client.error("image.snapshot", {"repository": "small", "image": "base", "snapshot": "s"})
+    assert error.name == "BackendFailed" and "second name" in error.message, error
+    client.call("image.update", {"repository": "small", "image": "base", "immutable": True})
+    client.call("image.create", {"repository": "small", "image": "over", "size": 2 << 20, "base": "base"})
+    ended = client.run("image.merge", {"repository": "small", "image": "over"})
+    assert ended["status"] == "failed" and "second name" in ended["error"]["message"], ended
+    assert reader.images(repository) == ["base", "over"] and reader.leftovers(repository) == []
+    for image in client.call("image.list", {"repository": "small"})["images"]:
+        assert image["state"] == "optimized", image
+    subprocess.run(["chattr", "-i", data_path(repository, "base")], check=True)
+    assert client.run("image.merge", {"repository": "small", "image": "over"})["status"] == "done"
+    assert same(data_path(repository, "over"), raw)
