@@ -42,9 +42,10 @@ struct file_endpoint {
     bool zero_range; /* whether it can zero without being sent zeros */
     int direct_fd;   /* the same with O_DIRECT, when the first request is begun; or -1 */
     bool tried_direct, direct_refused;
-    bool drops_pages;    /* whether it takes RWF_DONTCACHE */
-    struct uring *uring; /* owned; NULL: none was needed, or is to be had */
-    void *map;           /* all of a file that is read, only for mincore(); or NULL */
+    bool drops_pages;               /* whether it takes RWF_DONTCACHE */
+    bool went_direct, went_plainly; /* by what requests were done so far */
+    struct uring *uring;            /* owned; NULL: none was needed, or is to be had */
+    void *map;                      /* all of a file that is read, only for mincore(); or NULL */
     size_t map_size;
 };
 
@@ -281,6 +282,7 @@ write_through_cache(struct file_endpoint *file, struct endpoint_request *request
         return false;
     written = pwritev2(file->fd, &bytes, 1, (off_t)request->offset, RWF_DONTCACHE);
     file->drops_pages = written == (ssize_t)request->size;
+    file->went_plainly |= file->drops_pages;
     /* Whatever was in its way, the usual way meets it too, and tells of it. */
     request->done = file->drops_pages;
     return request->done;
@@ -315,8 +317,12 @@ file_begin(struct endpoint *endpoint, struct endpoint_request *request)
             file->direct_fd < 0 || is_cached(file, request->offset, request->size);
     else if (write_through_cache(file, request))
         return;
-    if (!goes_direct(file, request) || !uring_begin(file->uring, file->direct_fd, request))
-        do_plainly(file, request, 0);
+    if (goes_direct(file, request) && uring_begin(file->uring, file->direct_fd, request)) {
+        file->went_direct |= request->act != ENDPOINT_DO_FLUSH;
+        return;
+    }
+    file->went_plainly |= request->act != ENDPOINT_DO_FLUSH;
+    do_plainly(file, request, 0);
 }
 
 static void
@@ -385,6 +391,16 @@ file_close(struct endpoint *endpoint)
     free(file);
 }
 
+static void
+file_tell_method(const struct endpoint *endpoint, struct text *text)
+{
+    const struct file_endpoint *file = CONTAINER_OF(endpoint, const struct file_endpoint, endpoint);
+
+    text_append_string(text, file->went_direct ? "O_DIRECT" : "");
+    text_append_string(text, file->went_direct && file->went_plainly ? " and " : "");
+    text_append_string(text, file->went_plainly || !file->went_direct ? "the page cache" : "");
+}
+
 static const struct endpoint_kind file_kind = { .extent = file_extent,
                                                 .read = file_read,
                                                 .write = file_write,
@@ -395,7 +411,8 @@ static const struct endpoint_kind file_kind = { .extent = file_extent,
                                                 .poll = file_poll,
                                                 .advance = file_advance,
                                                 .cancel = file_cancel,
-                                                .close = file_close };
+                                                .close = file_close,
+                                                .tell_method = file_tell_method };
 
 int
 endpoint_file_fd(const struct endpoint *file)

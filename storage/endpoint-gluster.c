@@ -413,6 +413,7 @@ endpoint_open_gluster(struct folder *folder, const char *name, enum endpoint_mod
     struct gluster_endpoint *gluster = xalloc(sizeof(*gluster));
 
     gluster->endpoint.kind = &gluster_kind;
+    gluster->endpoint.method = "libgfapi";
     gluster->endpoint.name = xstrdup(name);
     gluster->volume = gluster_volume_ref(folder_gluster_volume(folder));
     gluster->seek_data = gluster->discard = gluster->zerofill = true;

@@ -7,6 +7,7 @@
 
 #include <poll.h>
 
+#include "agent/base/text.h"
 #include "storage/endpoint.h"
 
 struct endpoint_kind {
@@ -22,6 +23,8 @@ struct endpoint_kind {
     bool (*clone)(struct endpoint *target, const struct endpoint *source, uint64_t offset,
                   uint64_t size);
     void (*close)(struct endpoint *endpoint); /* frees it */
+    /* By what it went; NULL: by 'method'. */
+    void (*tell_method)(const struct endpoint *endpoint, struct text *text);
     /* All NULL where nothing can be under way: endpoint_begin() then does it at once. */
     void (*begin)(struct endpoint *endpoint, struct endpoint_request *request);
     /* Sends what was begun; what poll() is to wait for ('fd' -1: nothing is under way). */
@@ -34,7 +37,8 @@ struct endpoint_kind {
 struct endpoint {
     const struct endpoint_kind *kind;
     uint64_t size;
-    char *name; /* for messages; owned */
+    char *name;         /* for messages; owned */
+    const char *method; /* static text, or NULL */
 };
 
 bool endpoint_open_file(int dirfd, const char *name, enum endpoint_mode mode,

@@ -315,6 +315,13 @@ map_close(struct endpoint *endpoint)
     free(map);
 }
 
+static void
+map_tell_method(const struct endpoint *endpoint, struct text *text)
+{
+    endpoint_tell_method(CONTAINER_OF(endpoint, const struct map_endpoint, endpoint)->file, text);
+    text_append_string(text, " at the places of its map");
+}
+
 static const struct endpoint_kind map_kind = { .extent = map_extent,
                                                .read = map_read,
                                                .write = map_write,
@@ -324,7 +331,8 @@ static const struct endpoint_kind map_kind = { .extent = map_extent,
                                                .poll = map_poll,
                                                .advance = map_advance,
                                                .cancel = map_cancel,
-                                               .close = map_close };
+                                               .close = map_close,
+                                               .tell_method = map_tell_method };
 
 /* ---- opening ---- */
 

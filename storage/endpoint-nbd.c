@@ -520,7 +520,7 @@ nbd_new(const char *program, const char *name, const atomic_bool *abort)
 {
     struct nbd_endpoint *nbd = xalloc(sizeof(*nbd));
 
-    *nbd = (struct nbd_endpoint){ .endpoint = { .kind = &nbd_kind, .name = xstrdup(name) },
+    *nbd = (struct nbd_endpoint){ .endpoint = { &nbd_kind, 0, xstrdup(name), program },
                                   .program = program,
                                   .file = -1,
                                   .abort = abort };

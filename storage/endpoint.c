@@ -53,6 +53,15 @@ endpoint_close(struct endpoint *endpoint)
         endpoint->kind->close(endpoint);
 }
 
+void
+endpoint_tell_method(const struct endpoint *endpoint, struct text *text)
+{
+    if (endpoint->kind->tell_method)
+        endpoint->kind->tell_method(endpoint, text);
+    else if (endpoint->method)
+        text_append_string(text, endpoint->method);
+}
+
 uint64_t
 endpoint_size(const struct endpoint *endpoint)
 {

@@ -19,6 +19,7 @@
 #include "storage/format.h"
 
 struct endpoint;
+struct text;
 
 enum endpoint_mode {
     ENDPOINT_READ,
@@ -45,6 +46,8 @@ void endpoint_use_folder(const char *path);
 void endpoint_close(struct endpoint *endpoint);
 DEFINE_CLEANUP(struct endpoint, endpoint_close)
 
+/* Appends by what it was read or written: "O_DIRECT", "qemu-nbd"; for the task's report. */
+void endpoint_tell_method(const struct endpoint *endpoint, struct text *text);
 uint64_t endpoint_size(const struct endpoint *endpoint);
 /* What lies behind 'size' is not there for whoever uses this endpoint. */
 void endpoint_limit(struct endpoint *endpoint, uint64_t size);

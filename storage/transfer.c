@@ -190,8 +190,22 @@ open_source(struct call *call, struct endpoint **ret_source, struct error **err)
     return false;
 }
 
+/* By what it was copied, for the report. */
+static void
+tell_method(const struct transfer *transfer, const struct copy *copy, struct text *ret_how)
+{
+    if (transfer->shared)
+        text_append_string(ret_how, "shared with the source (reflink)");
+    if (transfer->shared >= transfer->record.total - copy->from)
+        return;
+    text_append_string(ret_how, transfer->shared ? "; the rest read by " : "read by ");
+    endpoint_tell_method(copy->source, ret_how);
+    text_append_string(ret_how, ", written by ");
+    endpoint_tell_method(copy->target, ret_how);
+}
+
 static bool
-run_copy(struct call *call, struct error **err)
+run_copy(struct call *call, struct text *ret_how, struct error **err)
 {
     struct transfer *transfer = call->state;
     _cleanup_(endpoint_closep) struct endpoint *source = NULL, *target = NULL;
@@ -210,7 +224,10 @@ run_copy(struct call *call, struct error **err)
     copy.target_is_zero = !transfer->resumed && !copy.only_difference;
     copy.shared = &transfer->shared;
     copy.checkpoint = on_checkpoint;
-    return copy_run(&copy, err);
+    if (!copy_run(&copy, err))
+        return false;
+    tell_method(transfer, &copy, ret_how);
+    return true;
 }
 
 /* A file has no lock, and a guest does not ask for an image's: what was written meanwhile shows in the
@@ -245,10 +262,11 @@ transfer_copy(struct call *call)
 {
     struct transfer *transfer = call->state;
     _cleanup_(error_freep) struct error *error = NULL;
+    _cleanup_text_ struct text how = TEXT_INIT;
     uint64_t from = transfer->record.done;
 
     call_progress(call, from, transfer->record.total, "bytes");
-    if (!run_copy(call, &error) || !check_source_unchanged(call, &error) ||
+    if (!run_copy(call, &how, &error) || !check_source_unchanged(call, &error) ||
         !mend_leaks(call, &error)) {
         transfer_explain_space(transfer->target->folder,
                                transfer->record.total - transfer->record.done, &error);
@@ -256,7 +274,7 @@ transfer_copy(struct call *call)
     }
     return call_complete(call, "%" PRIu64 " bytes from byte %" PRIu64 " on: %s",
                          transfer->record.total - from, from,
-                         transfer->shared ? "shared with the source (reflink)" : "copied");
+                         how.length ? how.bytes : "nothing was left to copy");
 }
 
 bool

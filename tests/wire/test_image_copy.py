@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """image.copy, import, export and resume: every pair of formats, compared by qemu-img."""
 import os
+import signal
 import subprocess
 
 import pytest
@@ -32,6 +33,40 @@ def test_every_pair_of_formats_has_equal_contents(agent, client, sources, source
     assert (status["format"], status["size"], status["generation"]) == (target, SIZE, 1)
     assert status["userData"] == {"from": source} and status["copy"] is None
     assert same(data_path(agent.folder / "fast", "c"), sources, target)
+    message = next(step["message"] for step in ended["steps"] if step["name"] == "copy")
+    read, written = message.split(": read by ")[1].split(", written by ")
+    # What was just imported may be in the page cache, or not any more.
+    for method, form in ((read, source), (written, target)):
+        assert method.startswith(("O_DIRECT", "the page cache")), message
+        assert method.endswith("at the places of its map") == (form == "qcow2"), message
+
+
+def nbd_servers(agent):
+    children = open(f"/proc/{agent.process.pid}/task/{agent.process.pid}/children").read().split()
+    threads = [c for t in os.listdir(f"/proc/{agent.process.pid}/task")
+               for c in open(f"/proc/{agent.process.pid}/task/{t}/children").read().split()]
+    return {int(pid) for pid in children + threads
+            if open(f"/proc/{pid}/comm").read().strip() == "qemu-nbd"}
+
+
+def test_a_qemu_nbd_that_is_killed_under_a_copy_leaves_one_to_be_resumed(agent, client, sources):
+    client.call("image.create", {"repository": "fast", "image": "base", "size": SIZE})
+    client.call("image.update", {"repository": "fast", "image": "base", "immutable": True})
+    client.call("image.copy", {"repository": "slow", "image": "raw", "targetRepository": "fast", "base": "base",
+                               "bytesPerSecond": 1 << 20}, id="t")
+    client.call("event.subscribe", {"topics": ["task.progress"]})
+    while not client.event()["params"]["data"]["progress"]["done"]:
+        pass
+    servers = nbd_servers(agent)
+    assert len(servers) == 1, servers
+    os.kill(servers.pop(), signal.SIGKILL)
+    ended = client.call("task.wait", {"task": "t"})
+    assert ended["status"] == "failed" and ended["error"]["data"]["name"] == "BackendFailed", ended
+    assert client.call("image.status", {"repository": "fast", "image": "raw"})["state"] == "broken"
+    assert client.run("image.resume", {"repository": "fast", "image": "raw"})["status"] == "done"
+    assert same(data_path(agent.folder / "fast", "raw"), sources, "qcow2")
+    subprocess.run(["qemu-img", "check", "-q", data_path(agent.folder / "fast", "raw")], check=True)
+    assert nbd_servers(agent) == set()
 
 
 @pytest.mark.parametrize("source", ["raw", "qcow2"])

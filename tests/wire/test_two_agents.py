@@ -93,7 +93,7 @@ def test_a_copy_that_was_aborted_is_not_taken_up_again_at_the_next_start(pair):
 def test_two_agents_fight_for_one_image_and_one_wins_each_round(pair):
     first, second, _ = pair
     with first.connect() as one, second.connect() as two:
-        for number in range(40):
+        for number in range(200):
             name = f"r{number}"
             ids = [c.request("image.create", {"repository": "fast", "image": name, "size": 65536}) for c in (one, two)]
             answers = [one.wait(ids[0]), two.wait(ids[1])]
