@@ -95,6 +95,7 @@ run_copy(struct call *call, struct error **err)
         !endpoint_open(image->folder, state->data, record->format, ENDPOINT_FILL, false,
                        call_abort_flag(call), &target, err))
         return false;
+    endpoint_limit(target, record->size); /* in a volume a file is of whole sectors */
     if (endpoint_size(source) != record->size || endpoint_size(target) != record->size)
         return error_set(err, ERROR_BACKEND_FAILED,
                          "the data show %" PRIu64 " bytes, and are to show %" PRIu64,

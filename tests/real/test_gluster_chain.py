@@ -78,3 +78,15 @@ def test_a_chain_in_a_volume_is_changed_as_one_in_a_directory(chain):
         assert sorted(path.name for path in (chain.images() / "web1").iterdir() if not path.name.startswith("data")) == [
             "image.json", "lock"]
         assert len(list((chain.images() / "web1").glob("data*"))) == 1
+
+
+def test_an_image_of_an_odd_size_is_optimized(chain):
+    with open(chain.raw, "r+b") as file:
+        file.truncate(SIZE + 321)
+    with chain.agent.connect() as client:
+        client.call("repository.connect", {"repository": "far", "create": True, **chain.place})
+        assert client.run("image.import", {"repository": "far", "image": "web1", "path": str(chain.raw),
+                                           "sourceFormat": "raw"})["status"] == "done"
+        chain.run(client, "image.optimize")
+        assert client.call("image.status", {"repository": "far", "image": "web1"})["size"] == SIZE + 321
+        chain.check(client, "odd")

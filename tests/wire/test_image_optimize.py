@@ -175,3 +175,11 @@ def test_a_long_chain_is_found_and_made_short_by_a_fix(agent, client, image):
     assert client.call("repository.check", {"repository": "fast"})["problems"] == []
     assert client.error("repository.fix", {"repository": "fast", "fix": problems[0]["fix"]}).name == "Conflict"
     assert status(client)["base"] is None and shows(agent.folder / "fast", "web1", image)
+
+
+def test_a_size_that_is_no_whole_sector_stays(agent, client, tmp_path):
+    raw = import_image(client, "fast", "odd", tmp_path, "raw", MIB + 321)
+    value = checksum(client, "fast", "odd")
+    assert optimize(client, "odd")["status"] == "done"
+    assert status(client, "odd")["size"] == MIB + 321 == os.path.getsize(data_path(agent.folder / "fast", "odd"))
+    assert checksum(client, "fast", "odd") == value and shows(agent.folder / "fast", "odd", raw)
