@@ -37,11 +37,13 @@ static bool
 compare(const struct copy *copy, struct reader *source, struct reader *target, struct error **err)
 {
     struct leaf one, other;
+    size_t count, other_count;
 
     for (;;) {
-        if (!reader_next(source, &one, err) || !reader_next(target, &other, err))
+        if (!reader_next(source, &one, 1, &count, err) ||
+            !reader_next(target, &other, 1, &other_count, err))
             return false;
-        if (one.size == 0)
+        if (count == 0)
             return true;
         if (!is_equal(&one, &other))
             return differ_at(&one, &other, err);

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-#define AHEAD 16 /* leaves */
+#define AHEAD (2 * READER_LEAVES_MAX)
 #define ALIGNMENT 4096
 #define WAIT_MS 50 /* how often an endpoint looks whether it is to give up */
 
@@ -20,8 +20,8 @@ struct reader {
     struct endpoint *source;
     uint64_t total, begun; /* bytes; 'begun': where the next request begins */
     struct place places[AHEAD];
-    size_t first, count; /* of the ring; the first is the one that was handed out last, if any */
-    bool handed_out;
+    size_t first, count; /* of the ring */
+    size_t handed_out;   /* the first so many of them */
 };
 
 bool
@@ -113,33 +113,47 @@ begin_leaf(struct reader *reader, struct error **err)
     return true;
 }
 
-bool
-reader_next(struct reader *reader, struct leaf *ret_leaf, struct error **err)
+/* What was handed out is the reader's again. */
+static void
+take_back(struct reader *reader)
 {
-    struct place *place;
+    reader->first = (reader->first + reader->handed_out) % AHEAD;
+    reader->count -= reader->handed_out;
+    reader->handed_out = 0;
+}
 
-    if (reader->handed_out) {
-        reader->first = (reader->first + 1) % AHEAD;
-        reader->count--;
-        reader->handed_out = false;
-    }
-    while (reader->count < AHEAD && reader->begun < reader->total)
-        if (!begin_leaf(reader, err))
-            return false;
-    if (reader->count == 0) {
-        *ret_leaf = (struct leaf){ .offset = reader->total };
-        return true;
-    }
-    place = &reader->places[reader->first];
+static bool
+wait_for(struct reader *reader, struct place *place, struct error **err)
+{
     endpoint_wait(reader->source, NULL, 0);
     while (!place->request.done)
         endpoint_wait(reader->source, NULL, WAIT_MS);
-    if (place->request.error) {
-        *err = TAKE(place->request.error);
-        return fail_at(&place->leaf, err);
+    if (!place->request.error)
+        return true;
+    *err = TAKE(place->request.error);
+    return fail_at(&place->leaf, err);
+}
+
+bool
+reader_next(struct reader *reader, struct leaf *ret_leaves, size_t most, size_t *ret_count,
+            struct error **err)
+{
+    take_back(reader);
+    while (reader->count < AHEAD && reader->begun < reader->total)
+        if (!begin_leaf(reader, err))
+            return false;
+    for (size_t i = 0; i < most && i < reader->count; i++) {
+        struct place *place = &reader->places[(reader->first + i) % AHEAD];
+
+        /* A failure is told when it is the first: what is before it was read. */
+        if (i > 0 && (!place->request.done || place->request.error))
+            break;
+        if (i == 0 && !wait_for(reader, place, err))
+            return false;
+        ret_leaves[i] = place->leaf;
+        reader->handed_out++;
     }
-    *ret_leaf = place->leaf;
-    reader->handed_out = true;
+    *ret_count = reader->handed_out;
     return true;
 }
 

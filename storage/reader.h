@@ -20,7 +20,7 @@ struct reader;
 struct leaf {
     uint64_t offset;   /* a multiple of READER_LEAF_SIZE */
     size_t size;       /* READER_LEAF_SIZE, but of the last */
-    const char *bytes; /* the reader's, until the next is asked for; NULL: all zeros */
+    const char *bytes; /* the reader's, until more is asked for; NULL: all zeros */
 };
 
 /* 'source' outlives it. */
@@ -30,9 +30,12 @@ bool reader_new(struct endpoint *source, struct reader **ret_reader, struct erro
 void reader_free(struct reader *reader);
 DEFINE_CLEANUP(struct reader, reader_free)
 
-/* Of size 0 at the end.  Errors: those of reading, with 'offset'; after one the source can only be
-   closed. */
-bool reader_next(struct reader *reader, struct leaf *ret_leaf, struct error **err) _must_check_;
+#define READER_LEAVES_MAX 8 /* at once: as many again are read meanwhile */
+
+/* The next, and as many behind it as are there already, at most 'most'; '*ret_count' is 0 at the end.
+   Errors: those of reading, with 'offset'; after one the source can only be closed. */
+bool reader_next(struct reader *reader, struct leaf *ret_leaves, size_t most, size_t *ret_count,
+                 struct error **err) _must_check_;
 
 /* Whether all of the bytes are zero; size > 0. */
 bool reader_is_zero(const char *bytes, size_t size);

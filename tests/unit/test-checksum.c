@@ -17,6 +17,8 @@
 /* cmocka.h needs the four above. */
 #include <cmocka.h>
 
+#include "storage/reader.h"
+
 #define MIB (1024 * 1024)
 
 static char path[64];
@@ -154,17 +156,17 @@ progress_ends_at_the_size(void **state)
 }
 
 static void
-an_abort_ends_it_between_two_leaves(void **state)
+an_abort_ends_it_between_two_batches(void **state)
 {
     _cleanup_(error_freep) struct error *err = NULL;
     struct watch watch = { .abort_at = 2 };
     char checksum[CHECKSUM_TEXT_SIZE];
 
     (void)state;
-    put(0, 'x', 3 * MIB);
+    put(0, 'x', 40 * MIB);
     assert_false(take(&watch, checksum, &err));
     assert_int_equal(err->code, ERROR_TASK_ABORTED);
-    assert_int_equal(watch.done, MIB);
+    assert_true(watch.done >= MIB && watch.done <= READER_LEAVES_MAX * MIB);
 }
 
 static void
@@ -172,8 +174,8 @@ cut(void *context, uint64_t done, uint64_t total)
 {
     (void)context;
     (void)total;
-    if (done == MIB)
-        assert_int_equal(ftruncate(file, MIB + 10), 0);
+    (void)done;
+    assert_int_equal(ftruncate(file, MIB + 10), 0);
 }
 
 static void
@@ -202,7 +204,7 @@ main(void)
         cmocka_unit_test_setup_teardown(a_hole_counts_as_the_zeros_that_it_shows, begin, end),
         cmocka_unit_test_setup_teardown(another_size_is_another_checksum, begin, end),
         cmocka_unit_test_setup_teardown(progress_ends_at_the_size, begin, end),
-        cmocka_unit_test_setup_teardown(an_abort_ends_it_between_two_leaves, begin, end),
+        cmocka_unit_test_setup_teardown(an_abort_ends_it_between_two_batches, begin, end),
         cmocka_unit_test_setup_teardown(what_is_cut_meanwhile_is_an_error_that_names_the_place,
                                         begin, end),
     };
