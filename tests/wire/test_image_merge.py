@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """image.merge: an image and its base become one, which shows what the image did."""
+import contextlib
 import json
 import os
+import signal
 import subprocess
+import time
 
 import pytest
 
@@ -236,7 +239,39 @@ def test_a_base_whose_image_went_on_without_it_is_freed(agent, client, chain):
     assert reader.images(agent.folder / "fast") == ["web1"] and shows(agent.folder / "fast", "web1", chain)
 
 
-def test_an_abort_leaves_the_image_showing_what_it_did(agent, client, chain):
+def stop_commit(agent):
+    """Stops the program that writes into the base, in the middle of it."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        pid = agent.process.pid
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            for child in open(f"/proc/{pid}/task/{thread}/children").read().split():
+                with contextlib.suppress(OSError):
+                    if b"commit" in open(f"/proc/{child}/cmdline", "rb").read().split(b"\0"):
+                        os.kill(int(child), signal.SIGSTOP)
+                        return int(child)
+    raise AssertionError("no program wrote into the base")
+
+
+def test_aborted_while_it_writes_the_image_is_degraded_and_shows_what_it_did(agent, client, chain, tmp_path):
+    fast = agent.folder / "fast"
+    client.call("image.resize", {"repository": "fast", "image": "web1", "size": 256 * MIB})
+    guest_writes(fast, "web1", 3, 4 * MIB, 240 * MIB)
+    now = photograph(fast, "web1", tmp_path / "now.raw")
+    client.call("image.merge", {"repository": "fast", "image": "web1"}, id="m")
+    child = stop_commit(agent)
+    assert status(client)["state"] == "degraded" and "under way" in status(client)["reason"]
+    assert client.error("image.fence", {"repository": "fast", "image": "web1"}).name == "ImageInUse"
+    client.call("task.abort", {"task": "m"})
+    assert client.call("task.wait", {"task": "m"})["status"] == "aborted"
+    assert not os.path.exists(f"/proc/{child}")
+    assert status(client)["state"] == "degraded" and status(client, "base")["state"] == "broken"
+    assert shows(fast, "web1", now)
+    assert merge(client)["status"] == "done"
+    assert reader.images(fast) == ["web1"] and shows(fast, "web1", now) and reader.leftovers(fast) == []
+
+
+def test_an_abort_at_any_time_leaves_the_image_showing_what_it_did(agent, client, chain):
     client.request("image.merge", {"repository": "fast", "image": "web1"}, id="m")
     client.request("task.abort", {"task": "m"}, id="a")
     client.wait("a")
