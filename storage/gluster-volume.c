@@ -13,7 +13,9 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <time.h>
 
+#include "agent/base/clock.h"
 #include "agent/base/log.h"
 #include "agent/base/name.h"
 #include "agent/base/thread.h"
@@ -47,11 +49,15 @@ gluster_check_place(const struct repository_place *place, struct error **err)
 #ifdef HAVE_GFAPI
 
 #define GLUSTER_PORT 24007 /* of glusterd */
-#define LOG_LEVEL 4        /* errors; nobody reads them, see connect_volume() */
+#define LOG_LEVEL 4        /* errors; nobody reads them, see set_up() */
 #define ROOT_MODE 0755
+#define PATIENCE_MS 10000 /* with a server that says nothing */
+#define HOLD_MS 30000     /* of what was connected later than that */
 
 static pthread_mutex_t mutex =
     PTHREAD_MUTEX_INITIALIZER; /* of the list; never held while gfapi works */
+static pthread_cond_t settled =
+    PTHREAD_COND_INITIALIZER; /* one of the list is connected, or has failed */
 static struct gluster_volume *volumes;
 
 bool
@@ -71,6 +77,16 @@ gluster_volume_ref(struct gluster_volume *volume)
     return volume;
 }
 
+static void
+free_volume(struct gluster_volume *volume)
+{
+    for (char **server = volume->servers; server && *server; server++)
+        free(*server);
+    free(volume->servers);
+    free(volume->name);
+    free(volume);
+}
+
 static void *
 end_volume(void *argument)
 {
@@ -78,29 +94,38 @@ end_volume(void *argument)
 
     if (volume->fs)
         (void)glfs_fini(volume->fs);
-    for (char **server = volume->servers; server && *server; server++)
-        free(*server);
-    free(volume->servers);
-    free(volume->name);
-    free(volume);
+    free_volume(volume);
     return NULL;
 }
 
-/* On a thread of its own: whoever let it go does not wait for it.  Without a thread it stays, idle,
-   until the agent ends: better than to hold up a worker, or the loop. */
-static void
-end_elsewhere(struct gluster_volume *volume)
+/* 0, or an error number. */
+static int
+start_thread(void *(*run)(void *volume), struct gluster_volume *volume)
 {
     pthread_t thread;
     pthread_attr_t detached;
+    int errnum = pthread_attr_init(&detached);
 
-    if (pthread_attr_init(&detached) != 0)
-        return;
-    if (pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED) != 0 ||
-        pthread_create(&thread, &detached, end_volume, volume) != 0)
-        log_warning("a connection to volume '%s' stays open, for there is no thread to end it",
-                    volume->name);
+    if (errnum != 0)
+        return errnum;
+    errnum = pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
+    if (errnum == 0)
+        errnum = pthread_create(&thread, &detached, run, volume);
     (void)pthread_attr_destroy(&detached);
+    return errnum;
+}
+
+/* With the mutex. */
+static void
+unlist(struct gluster_volume *volume)
+{
+    for (struct gluster_volume **place = &volumes; volume->listed && *place;
+         place = &(*place)->next)
+        if (*place == volume) {
+            *place = volume->next;
+            break;
+        }
+    volume->listed = false;
 }
 
 void
@@ -112,15 +137,14 @@ gluster_volume_unref(struct gluster_volume *volume)
         return;
     (void)pthread_mutex_lock(&mutex);
     last = atomic_fetch_sub(&volume->references, 1) == 1;
-    for (struct gluster_volume **place = &volumes; last && volume->listed && *place;
-         place = &(*place)->next)
-        if (*place == volume) {
-            *place = volume->next;
-            break;
-        }
-    (void)pthread_mutex_unlock(&mutex);
     if (last)
-        end_elsewhere(volume);
+        unlist(volume);
+    (void)pthread_mutex_unlock(&mutex);
+    /* On a thread of its own: whoever let it go does not wait for it.  Without a thread it stays, idle,
+       until the agent ends: better than to hold up a worker, or the loop. */
+    if (last && start_thread(end_volume, volume) != 0)
+        log_warning("a connection to volume '%s' stays open, for there is no thread to end it",
+                    volume->name);
 }
 
 static bool
@@ -181,59 +205,118 @@ set_up(glfs_t *fs, char **servers)
     return glfs_set_logging(fs, "/dev/null", LOG_LEVEL) == 0;
 }
 
-static bool
-connect_volume(const char *name, char **servers, struct gluster_volume **ret_volume,
-               struct error **err)
+/*
+ * A server that accepts a connection and then says nothing is given up on by gfapi after half an hour. So
+ * a thread of its own connects, and whoever wants the volume waits for it a moment; who comes later
+ * waits for the same one, and does not begin another.
+ */
+static void *
+connect_volume(void *argument)
+{
+    const struct timespec hold = { .tv_sec = HOLD_MS / 1000 };
+    struct gluster_volume *volume = argument;
+    int64_t begun_ns = clock_monotonic_ns();
+    bool connected;
+    int errnum;
+
+    volume->fs = glfs_new(volume->name);
+    errno = 0;
+    connected = volume->fs && set_up(volume->fs, volume->servers) && glfs_init(volume->fs) == 0;
+    errnum = errno ? errno : ENOTCONN;
+    (void)pthread_mutex_lock(&mutex);
+    volume->state = connected ? VOLUME_CONNECTED : VOLUME_FAILED;
+    volume->errnum = errnum;
+    if (!connected)
+        unlist(volume); /* whoever comes now tries again */
+    (void)pthread_cond_broadcast(&settled);
+    (void)pthread_mutex_unlock(&mutex);
+    /* Nobody may have had the patience: it is kept for those who look every ten seconds. */
+    if (connected && clock_monotonic_ns() - begun_ns > PATIENCE_MS * NS_PER_MS)
+        (void)nanosleep(&hold, NULL);
+    gluster_volume_unref(volume);
+    return NULL;
+}
+
+/* With the mutex: one that is being connected, or NULL and errno. */
+static struct gluster_volume *
+begin_volume(const char *name, char **servers)
 {
     struct gluster_volume *volume = xalloc(sizeof(*volume));
     int errnum;
 
     volume->name = xstrdup(name);
     volume->servers = copy_servers(servers);
-    atomic_init(&volume->references, 1);
-    volume->fs = glfs_new(name);
-    errno = 0;
-    if (volume->fs && set_up(volume->fs, servers) && glfs_init(volume->fs) == 0) {
-        *ret_volume = volume;
-        return true;
+    atomic_init(&volume->references, 2); /* the thread's and the caller's */
+    errnum = start_thread(connect_volume, volume);
+    if (errnum != 0) {
+        free_volume(volume);
+        errno = errnum;
+        return NULL;
     }
-    errnum = errno ? errno : ENOTCONN;
-    gluster_volume_unref(volume);
-    if (errnum == ENOENT)
+    volume->listed = true;
+    volume->next = volumes;
+    volumes = volume;
+    return volume;
+}
+
+/* With the mutex: waits until it is connected or has failed, or for a moment. */
+static enum volume_state
+wait_for_volume(struct gluster_volume *volume)
+{
+    struct timespec until;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += PATIENCE_MS / 1000;
+    while (volume->state == VOLUME_CONNECTING &&
+           pthread_cond_clockwait(&settled, &mutex, CLOCK_MONOTONIC, &until) == 0)
+        ;
+    return volume->state;
+}
+
+static bool
+explain_failure(struct gluster_volume *volume, enum volume_state state, struct error **err)
+{
+    const char *others = volume->servers[1] ? " or the others" : "";
+
+    if (state == VOLUME_CONNECTING)
         return error_set(err, ERROR_REPOSITORY_UNAVAILABLE,
-                         "server '%s' has no volume '%s', or it is not started", servers[0], name);
-    return error_errno(err, ERROR_REPOSITORY_UNAVAILABLE, errnum,
-                       "cannot connect to volume '%s' at server '%s'%s", name, servers[0],
-                       servers[1] ? " or the others" : "");
+                         "server '%s'%s has not answered for %d s: volume '%s' is still tried",
+                         volume->servers[0], others, PATIENCE_MS / 1000, volume->name);
+    if (volume->errnum == ENOENT)
+        return error_set(err, ERROR_REPOSITORY_UNAVAILABLE,
+                         "server '%s' has no volume '%s', or it is not started", volume->servers[0],
+                         volume->name);
+    return error_errno(err, ERROR_REPOSITORY_UNAVAILABLE, volume->errnum,
+                       "cannot connect to volume '%s' at server '%s'%s", volume->name,
+                       volume->servers[0], others);
 }
 
 /* A reference. */
 static bool
 get_volume(const char *name, char **servers, struct gluster_volume **ret_volume, struct error **err)
 {
-    struct gluster_volume *there, *made = NULL;
+    struct gluster_volume *volume;
+    enum volume_state state = VOLUME_FAILED;
+    int errnum;
 
     (void)pthread_mutex_lock(&mutex);
-    there = find_volume(name, servers);
+    volume = find_volume(name, servers);
+    if (!volume)
+        volume = begin_volume(name, servers);
+    errnum = errno;
+    if (volume)
+        state = wait_for_volume(volume);
     (void)pthread_mutex_unlock(&mutex);
-    if (there) {
-        *ret_volume = there;
+    if (!volume)
+        return error_errno(err, ERROR_REPOSITORY_UNAVAILABLE, errnum,
+                           "cannot start a thread to connect to volume '%s'", name);
+    if (state == VOLUME_CONNECTED) {
+        *ret_volume = volume;
         return true;
     }
-    if (!connect_volume(name, servers, &made, err))
-        return false;
-    (void)pthread_mutex_lock(&mutex);
-    there = find_volume(name, servers); /* somebody may have been faster */
-    if (!there) {
-        made->listed = true;
-        made->next = volumes;
-        volumes = made;
-        there = TAKE(made);
-    }
-    (void)pthread_mutex_unlock(&mutex);
-    gluster_volume_unref(made);
-    *ret_volume = there;
-    return true;
+    explain_failure(volume, state, err);
+    gluster_volume_unref(volume);
+    return false;
 }
 
 /* 'path' without slashes at its end, and of the root "/"; to be freed. */
@@ -279,7 +362,7 @@ gluster_open_root(const struct repository_place *place, bool create, struct fold
                   struct error **err)
 {
     _cleanup_free_ char *path = tidy_path(place->path);
-    struct gluster_volume *volume;
+    struct gluster_volume *volume = NULL;
     glfs_object_t *object;
     struct stat status;
 

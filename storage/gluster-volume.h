@@ -32,10 +32,14 @@ bool gluster_open_root(const struct repository_place *place, bool create,
 #include <glusterfs/api/glfs-handles.h>
 #include <glusterfs/api/glfs.h>
 
+enum volume_state { VOLUME_CONNECTING, VOLUME_CONNECTED, VOLUME_FAILED };
+
 struct gluster_volume {
-    glfs_t *fs;
-    char *name;     /* of the volume; owned */
-    char **servers; /* NULL-terminated; owned */
+    enum volume_state state; /* under the mutex; changes once */
+    int errnum;              /* why it has failed */
+    glfs_t *fs;              /* of one that is connected */
+    char *name;              /* of the volume; owned */
+    char **servers;          /* NULL-terminated; owned */
     _Atomic unsigned references;
     atomic_bool has_no_sync;     /* of directories */
     bool listed;                 /* others find it; under the mutex */

@@ -412,6 +412,25 @@ def test_a_source_that_is_cut_under_a_copy_fails_it(pair, gluster, place, tmp_pa
         assert client.call("image.status", {"repository": "near", "image": "web1"})["state"] == "broken"
 
 
+def test_a_server_that_says_nothing_is_waited_for_ten_seconds(pair, gluster, place):
+    """And then tried on: gfapi itself would wait for half an hour."""
+    with pair[0].connect() as client:
+        gluster.pause_server(True)
+        try:
+            begun = time.monotonic()
+            wanted = {"repository": "far", "create": True, **place}
+            waiting = [client.request("repository.connect", dict(wanted, repository=f"far{i}")) for i in range(3)]
+            client.call("image.create", {"repository": "near", "image": "elsewhere", "size": 1 << 20})
+            assert time.monotonic() - begun < 2
+            for id in waiting:
+                error = client.wait(id)["error"]
+                assert error["data"]["name"] == "RepositoryUnavailable" and "10 s" in error["message"], error
+            assert 9 < time.monotonic() - begun < 20
+        finally:
+            gluster.pause_server(False)
+        assert client.call("repository.connect", wanted)["health"] == "ok"
+
+
 def test_bricks_that_say_nothing_hold_up_nobody_else(pair, gluster, volume, tmp_path):
     name, place = volume
     raw = random_raw(tmp_path / "web1.raw", 4 << 20)

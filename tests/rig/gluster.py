@@ -23,7 +23,7 @@ mount --bind "$1/lib" /var/lib/glusterd
 mount --bind "$1/log" /var/log/glusterfs
 ip link set lo up
 ip addr add "$2/32" dev lo
-glusterd --log-level WARNING
+glusterd --log-level WARNING --pid-file /run/glusterd.pid
 echo ready
 read -r line || true  # and reaps, as the first process must: bash does
 """
@@ -122,6 +122,10 @@ class Gluster:
         """Bricks that are silent, and not gone: as behind a network that drops everything."""
         for pid in self.brick_pids(volume).values():
             os.kill(pid, signal.SIGSTOP if paused else signal.SIGCONT)
+
+    def pause_server(self, paused):
+        """glusterd itself: connections are accepted, by the kernel, and nothing is answered."""
+        self.inside("sh", "-c", f'kill -{"STOP" if paused else "CONT"} $(cat /run/glusterd.pid)', check=True)
 
     def wait_healed(self, volume):
         def healed():
