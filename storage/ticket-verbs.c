@@ -32,11 +32,10 @@
 
 static const struct shape issued_shape = {
     .name = "IssuedTicket",
-    .schema =
-        "{\"type\":\"object\",\"additionalProperties\":false,\"required\":[\"ticket\",\"path\","
-        "\"urls\"," REQUIRED "],\"properties\":{\"ticket\":{\"type\":\"string\"},"
-        "\"path\":{\"type\":\"string\"},\"urls\":{\"type\":\"array\",\"items\":{\"type\":"
-        "\"string\"}}," MEMBERS "}}",
+    .schema = "{\"type\":\"object\",\"additionalProperties\":false,\"required\":[" REQUIRED
+              "],\"properties\":{\"ticket\":{\"type\":\"string\"},"
+              "\"path\":{\"type\":\"string\"},\"urls\":{\"type\":\"array\",\"items\":{\"type\":"
+              "\"string\"}}," MEMBERS "}}",
 };
 
 static const struct shape ticket_list_shape = {
@@ -354,7 +353,7 @@ const struct verb ticket_verbs[] = {
             "GET, HEAD, PUT, PATCH and OPTIONS are then served under 'path' by every listener, and "
             "GET under 'path'/extents, as ovirt-imageio does, over what the image shows whatever its format.  "
             "From the first write on, until image.closeTicket, the image is 'broken': an upload that has not "
-            "finished, which a new ticket may continue.  The ticket is told in this answer only.",
+            "finished, which a new ticket may continue.  The ticket is told in this answer only: the same call again (once) is answered without it.",
         .role = ROLE_OPERATOR,
         .kind = VERB_ANSWERS_EARLY,
         .args_size = sizeof(struct ticket_args),
@@ -362,9 +361,11 @@ const struct verb ticket_verbs[] = {
             IMAGE_PARAMS(ticket_args),
             PARAM(ticket_args, ops, "ops", .type = PARAM_TEXTS, .required = true,
                   .about = "What it is for: read, write or both.  Who may write may read."),
-            PARAM(ticket_args, timeout_s, "timeout", .type = PARAM_INTEGER, .minimum = 1,
-                  .maximum = TIMEOUT_MAX, .fallback = "300",
-                  .about = "Seconds without any use after which it is closed, as not complete."),
+            PARAM(
+                ticket_args, timeout_s, "timeout", .type = PARAM_INTEGER, .minimum = 1,
+                .maximum = TIMEOUT_MAX, .fallback = "300",
+                .about =
+                    "Seconds with no request under way after which it is closed, as not complete."),
             GENERATION_PARAM(ticket_args)),
         .result = &issued_shape,
         .errors =

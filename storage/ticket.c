@@ -176,8 +176,9 @@ expire(struct timer *timer)
     struct close_args *args;
     struct task_request request = { .caller = "agent", .role = ROLE_ADMIN };
 
-    if (ticket_is_busy(ticket)) {
-        ticket_touch(ticket); /* it is its storage that is slow, not its holder */
+    /* Storage may be slow, and so may a network; a client that does nothing rpc/ cuts off. */
+    if (ticket_is_busy(ticket) || ticket->uses) {
+        ticket_touch(ticket);
         return;
     }
     log_info("ticket %s for '%s/%s' was not used for %u s: closing it", ticket->id,

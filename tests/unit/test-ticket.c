@@ -366,17 +366,34 @@ who_goes_in_the_middle_leaves_nothing(void **state)
     close_ticket(text, false);
 }
 
+/* Its time is over. */
+static void
+expire_first(void)
+{
+    struct timer *timer = &storage->tickets->first->expiry;
+
+    timer_disarm(fixture.loop, timer);
+    timer->fire(timer);
+}
+
 static void
 one_that_is_not_used_fades_as_torn(void **state)
 {
     _cleanup_free_ char *text = new_ticket("read");
     const struct verb_table table = { ticket_verbs, storage };
     _cleanup_(verb_index_freep) struct verb_index *verbs = verb_index_new(&table, 1);
+    struct played played;
 
     (void)state;
     fixture.verbs = verbs;
-    storage->tickets->first->timeout_s = 0;
-    ticket_touch(storage->tickets->first);
+    begin_request(&played, RESOURCE_GET, text, "", 0, 0);
+    wait_for_status(&played);
+    expire_first();
+    assert_false(storage->tickets->first->closing); /* somebody is slow */
+    end_request(&played);
+    while (ticket_is_busy(storage->tickets->first))
+        loop_turn(fixture.loop, true);
+    expire_first();
     while (storage->tickets->first)
         loop_turn(fixture.loop, true);
     fixture.verbs = NULL;

@@ -21,7 +21,7 @@ static const struct verb *const tables[] = {
     host_verbs,           task_verbs,           event_verbs,       rpc_verbs,
     repository_verbs,     image_verbs,          image_copy_verbs,  image_export_verbs,
     image_check_verbs,    image_snapshot_verbs, image_serve_verbs, image_resize_verbs,
-    image_optimize_verbs, image_merge_verbs
+    image_optimize_verbs, image_merge_verbs,    ticket_verbs
 };
 
 #define FOR_EACH_VERB(verb)                                                                        \

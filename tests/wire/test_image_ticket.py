@@ -150,6 +150,21 @@ def test_curl_has_its_file_name_over_a_new_layer_too(agent, client, source, tmp_
     assert same(source, data_path(agent.folder / "fast", "web1"), "raw", "qcow2")
 
 
+def test_qemu_reads_a_ticket_and_another_agent_imports_it(agent, client, make_agent, source):
+    """Two clients that are not ours, libcurl in QEMU and in nbdkit; and so an image moves between hosts."""
+    upload(client, source, format="qcow2")
+    url = get_ticket(client, "read")["urls"][0]
+    compared = subprocess.run(["qemu-img", "compare", "-f", "raw", "-F", "raw", str(source), url],
+                              capture_output=True, text=True, timeout=TIMEOUT)
+    assert compared.returncode == 0, compared
+    other = make_agent("other", repositories=["there"])
+    with other.connect() as importer:
+        ended = importer.run("image.import", {"repository": "there", "image": "web1", "url": url,
+                                              "sourceFormat": "raw"})
+        assert ended["status"] == "done", ended
+    assert same(source, data_path(other.folder / "there", "web1"))
+
+
 @pytest.mark.parametrize("image_format", FORMATS)
 def test_eight_connections_upload_and_download_one_image(agent, client, source, image_format):
     data, piece = source.read_bytes(), SIZE // 64
