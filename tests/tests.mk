@@ -18,7 +18,7 @@ endif
 PYTEST = env HOSTLER_SOURCE='$(abs_top_srcdir)' HOSTLER_BUILD='$(abs_top_builddir)' \
   PYTHONDONTWRITEBYTECODE=1 $(PYTHON3) -m pytest -q -p no:cacheprovider
 
-.PHONY: check-lint check-asan check-tsan check-valgrind check-threads check-wire check-real \
+.PHONY: check-lint check-asan check-tsan check-valgrind check-threads check-wire check-real check-guest \
   check-crash check-fuzz fuzz soak
 
 check-lint:
@@ -44,6 +44,9 @@ check-wire: all
 	$(PYTEST) $(srcdir)/tests/wire
 check-real: all
 	$(PYTEST) $(srcdir)/tests/real
+# What of it runs in a guest of QEMU (tests/rig/guest.py, tests/guest).
+check-guest: all
+	$(PYTEST) $(srcdir)/tests/real/test_nfs_repository.py
 check-crash: all
 	$(PYTEST) $(srcdir)/tests/crash
 # FUZZ_SECONDS for each target: 'make fuzz FUZZ_SECONDS=3600'.
@@ -55,7 +58,7 @@ soak: all
 	HOSTLER_SOAK=1 $(PYTEST) $(srcdir)/tests/crash $(srcdir)/tests/stress
 
 EXTRA_DIST += tests/sub-build.sh tests/conftest.py tests/skips-allowed \
-  tests/clients tests/crash tests/fuzz tests/lint tests/rig tests/stress tests/wire
+  tests/clients tests/crash tests/fuzz tests/guest tests/lint tests/real tests/rig tests/stress tests/wire
 # The script ./check has the name of a target, which EXTRA_DIST would make.
 dist-hook: dist-check-script dist-tests-clean
 dist-check-script:

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A virtual machine that sees this machine's files, with Debian's full kernel: for what the kernel here
+has not (an NFS server and client, mounts of one's own, a network to cut).
+
+Its root is this machine's, read-only over 9p, with a layer of memory on top, so nothing is installed
+in it and nothing it does is left.  No init system runs in it: it runs one command, and is gone.  It is
+emulated, for /dev/kvm may be there and not work: a boot takes ten seconds, a program several times as long.
+"""
+import fcntl
+import os
+import pathlib
+import shutil
+import subprocess
+import tempfile
+
+from .agent import ROOT, die_with_parent
+
+# Loaded by the initrd, in this order but for what they need themselves.
+MODULES = ("virtio_pci", "9pnet_virtio", "9p", "overlay")
+
+INIT = """#!/bin/busybox sh
+/bin/busybox mkdir -p /proc /sys /dev /lower /layer /root /share
+/bin/busybox mount -t proc proc /proc
+/bin/busybox mount -t sysfs sysfs /sys
+/bin/busybox mount -t devtmpfs dev /dev
+/bin/busybox echo 1 >/proc/sys/kernel/printk
+fail() { /bin/busybox echo "guest: $*"; /bin/busybox poweroff -f; }
+for module in %(modules)s; do /bin/busybox modprobe $module || fail "no module $module"; done
+/bin/busybox mount -t 9p -o ro,trans=virtio,version=9p2000.L,cache=loose,msize=512000 root /lower || fail "no root"
+/bin/busybox mount -t tmpfs -o mode=755 layer /layer
+/bin/busybox mkdir /layer/upper /layer/work
+/bin/busybox mount -t overlay -o lowerdir=/lower,upperdir=/layer/upper,workdir=/layer/work root /root || fail "no overlay"
+for folder in proc sys dev; do /bin/busybox mount --move /$folder /root/$folder; done
+/bin/busybox mount -t tmpfs run /root/run
+/bin/busybox mkdir -p /root/run/share /root/dev/pts /root/dev/shm
+/bin/busybox mount -t devpts devpts /root/dev/pts
+/bin/busybox mount -t tmpfs shm /root/dev/shm
+/bin/busybox mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000 share /root/run/share || fail "no share"
+modules=/root/lib/modules/$(/bin/busybox uname -r)
+/bin/busybox mkdir -p $modules
+/bin/busybox mount -t 9p -o ro,trans=virtio,version=9p2000.L,cache=loose,msize=512000 modules $modules || fail "no modules"
+/bin/busybox ln -sf /proc/self/fd /root/dev/fd
+exec /bin/busybox chroot /root /bin/sh /run/share/start
+"""
+
+START = """export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8
+[ -e /sbin/modprobe ] || ln -s /bin/busybox /sbin/modprobe  # for the kernel, which asks for what it needs
+ip link set lo up
+cd /run/share
+/bin/sh /run/share/command >/run/share/output 2>&1
+echo $? >/run/share/status
+sync
+/bin/busybox poweroff -f
+"""
+
+
+class GuestFailed(Exception):
+    pass
+
+
+def kernel_folder():
+    """Debian's kernel and its modules, unpacked once into build/guest, or the folder that HOSTLER_GUEST names."""
+    folder = pathlib.Path(os.environ.get("HOSTLER_GUEST", ROOT / "build/guest"))
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "done").exists():
+            unpack_kernel(folder)
+    return folder
+
+
+def kernel_package():
+    """The name of the newest kernel's package; None: apt knows none."""
+    depends = subprocess.run(["apt-cache", "depends", "linux-image-amd64"], capture_output=True, text=True)
+    return next((line.split()[-1] for line in depends.stdout.splitlines() if "Depends: linux-image-" in line), None)
+
+
+def unpack_kernel(folder):
+    package = kernel_package()
+    if package is None:
+        subprocess.run(["apt-get", "-qq", "update"], check=True)
+        package = kernel_package()
+    if package is None:
+        raise GuestFailed("apt knows no package linux-image-amd64: the guest's kernel comes from there")
+    with tempfile.TemporaryDirectory(dir=folder) as work:
+        work = pathlib.Path(work)
+        os.chmod(work, 0o755)  # apt's own user writes there
+        subprocess.run(["apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", package], cwd=work, check=True)
+        subprocess.run(["dpkg-deb", "-x", str(next(work.glob("*.deb"))), str(work / "package")], check=True)
+        version = next((work / "package/lib/modules").iterdir()).name
+        subprocess.run(["busybox", "depmod", "-b", str(work / "package"), version], check=True)
+        for old in ("modules", "vmlinuz", "version"):
+            shutil.rmtree(folder / old, ignore_errors=True)
+        (work / "package/lib/modules" / version).rename(folder / "modules")
+        (work / f"package/boot/vmlinuz-{version}").rename(folder / "vmlinuz")
+        (folder / "version").write_text(version)
+    (folder / "done").touch()
+
+
+def wanted_modules(modules, names):
+    """The files of 'names' and of all that they need."""
+    needs = {}
+    for line in (modules / "modules.dep").read_text().splitlines():
+        path, _, others = line.partition(":")
+        needs[pathlib.PurePath(path).name.partition(".")[0].replace("-", "_")] = [path, *others.split()]
+    return {path for name in names for path in needs[name.replace("-", "_")]}
+
+
+def make_initrd(kernel, work):
+    version = (kernel / "version").read_text()
+    root, modules = work / "initrd", work / "initrd/lib/modules" / version
+    (root / "bin").mkdir(parents=True)
+    shutil.copy(shutil.which("busybox"), root / "bin/busybox")
+    for path in wanted_modules(kernel / "modules", MODULES):
+        target = modules / path.split(f"lib/modules/{version}/")[-1]
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(kernel / "modules" / path.split(f"lib/modules/{version}/")[-1], target)
+    shutil.copy(kernel / "modules/modules.dep", modules)
+    (root / "init").write_text(INIT % {"modules": " ".join(MODULES)})
+    (root / "init").chmod(0o755)
+    names = subprocess.run(["find", "."], cwd=root, check=True, capture_output=True).stdout
+    archive = subprocess.run(["busybox", "cpio", "-o", "-H", "newc"], cwd=root, input=names, check=True,
+                             capture_output=True).stdout
+    (work / "initrd.img").write_bytes(archive)
+    shutil.rmtree(root)
+    return work / "initrd.img"
+
+
+def run(command, *, share, memory_mib=1024, timeout=600):
+    """Boots one, runs 'command' (text for sh) in it, and returns its status and its output.
+
+    'share' is a folder that the guest sees as /run/share, and writes to."""
+    kernel = kernel_folder()
+    share = pathlib.Path(share)
+    share.mkdir(parents=True, exist_ok=True)
+    for name, text in (("command", command), ("start", START)):
+        (share / name).write_text(text)
+    for name in ("output", "status"):
+        (share / name).unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory() as work:
+        work = pathlib.Path(work)
+        console = work / "console"
+        with open(console, "wb") as log:
+            machine = subprocess.Popen(qemu(kernel, make_initrd(kernel, work), share, memory_mib), stdin=subprocess.DEVNULL,
+                                       stdout=log, stderr=log, preexec_fn=die_with_parent)
+            try:
+                machine.wait(timeout)
+            except subprocess.TimeoutExpired:
+                pass
+            finally:
+                machine.kill()
+                machine.wait()
+        output = (share / "output").read_text(errors="replace") if (share / "output").exists() else ""
+        if not (share / "status").exists():
+            raise GuestFailed(f"the guest did not get to its end within {timeout} s:\n{output[-6000:]}\n"
+                              + console.read_text(errors="replace")[-4000:])
+        return int((share / "status").read_text()), output
+
+
+def qemu(kernel, initrd, share, memory_mib):
+    return ["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2",
+            "-m", str(memory_mib), "-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio",
+            "-no-reboot", "-kernel", str(kernel / "vmlinuz"), "-initrd", str(initrd),
+            "-append", "console=ttyS0 panic=-1 mitigations=off",
+            "-device", "virtio-rng-pci",
+            "-fsdev", "local,id=root,path=/,security_model=none,readonly=on,multidevs=remap",
+            "-device", "virtio-9p-pci,fsdev=root,mount_tag=root",
+            "-fsdev", f"local,id=modules,path={kernel}/modules,security_model=none,readonly=on,multidevs=remap",
+            "-device", "virtio-9p-pci,fsdev=modules,mount_tag=modules",
+            "-fsdev", f"local,id=share,path={share},security_model=none,multidevs=remap",
+            "-device", "virtio-9p-pci,fsdev=share,mount_tag=share"]
