@@ -44,8 +44,9 @@ struct file_endpoint {
     bool tried_direct, direct_refused;
     bool drops_pages;               /* whether it takes RWF_DONTCACHE */
     bool went_direct, went_plainly; /* by what requests were done so far */
-    struct uring *uring;            /* owned; NULL: none was needed, or is to be had */
-    void *map;                      /* all of a file that is read, only for mincore(); or NULL */
+    struct uring *uring; /* owned; NULL: none was needed, or is to be had, or it is another's */
+    struct file_endpoint *ring_owner; /* whose is used: its own, or another's that outlives it */
+    void *map;                        /* all of a file that is read, only for mincore(); or NULL */
     size_t map_size;
 };
 
@@ -229,8 +230,9 @@ try_direct(struct file_endpoint *file)
     if (access < 0 || !has_direct(file->fd))
         return;
     (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", file->fd);
-    file->uring = uring_new();
-    if (file->uring)
+    if (!file->ring_owner->uring)
+        file->ring_owner->uring = uring_new();
+    if (file->ring_owner->uring)
         file->direct_fd = open(path, (access & O_ACCMODE) | O_DIRECT | O_CLOEXEC);
     if ((access & O_ACCMODE) == O_RDONLY && file->direct_fd >= 0) {
         file->map_size = file->endpoint.size;
@@ -317,7 +319,8 @@ file_begin(struct endpoint *endpoint, struct endpoint_request *request)
             file->direct_fd < 0 || is_cached(file, request->offset, request->size);
     else if (write_through_cache(file, request))
         return;
-    if (goes_direct(file, request) && uring_begin(file->uring, file->direct_fd, request)) {
+    if (goes_direct(file, request) &&
+        uring_begin(file->ring_owner->uring, file->direct_fd, request)) {
         file->went_direct |= request->act != ENDPOINT_DO_FLUSH;
         return;
     }
@@ -362,7 +365,7 @@ file_advance(struct endpoint *endpoint, short events)
 
     (void)events; /* asking it costs nothing */
     while ((request = uring_next(file->uring, &result)))
-        settle(file, request, result);
+        settle(file_of(request->endpoint), request, result);
 }
 
 /* The kernel holds the memory until it has ended. */
@@ -414,6 +417,12 @@ static const struct endpoint_kind file_kind = { .extent = file_extent,
                                                 .close = file_close,
                                                 .tell_method = file_tell_method };
 
+void
+endpoint_file_share_ring(struct endpoint *file, struct endpoint *owner)
+{
+    file_of(file)->ring_owner = file_of(owner);
+}
+
 int
 endpoint_file_fd(const struct endpoint *file)
 {
@@ -448,6 +457,7 @@ endpoint_open_file(int dirfd, const char *name, enum endpoint_mode mode,
 
     file->endpoint.kind = &file_kind;
     file->direct_fd = -1;
+    file->ring_owner = file;
     file->endpoint.name = xstrdup(name);
     file->seek_data = file->punch_hole = file->zero_range = file->drops_pages = true;
     /* Not blocking: a name that is a pipe must not hold the worker. */

@@ -58,8 +58,10 @@ bool endpoint_create_gluster(struct folder *folder, const char *name, enum image
 bool endpoint_name_on_volume(struct folder *folder, const char *name, bool allow_base,
                              char **ret_file, struct error **err) _must_check_;
 int endpoint_file_fd(const struct endpoint *file);
+/* Before any request: those of 'file' are got on with by the owner, who is closed after it. */
+void endpoint_file_share_ring(struct endpoint *file, struct endpoint *owner);
 /* False: this one cannot be read like this, for whatever reason. */
-bool endpoint_open_map(int dirfd, const char *name, enum endpoint_mode mode,
+bool endpoint_open_map(int dirfd, const char *name, enum endpoint_mode mode, bool allow_base,
                        const atomic_bool *abort, struct endpoint **ret_endpoint) _must_check_;
 /* What 'argv' serves, to be read only: it is killed when the endpoint is closed.  'program' is static text;
    'name' is for messages; ownership of 'bridge' is taken, also when it fails. */

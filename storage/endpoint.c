@@ -40,8 +40,8 @@ endpoint_open(struct folder *folder, const char *name, enum image_format format,
     if (format == IMAGE_RAW)
         return endpoint_open_file(dirfd, name, mode, ret_endpoint, err);
     /* What cannot be read like this is for QEMU, which also tells why. */
-    if (mode != ENDPOINT_WRITE && !allow_base && dirfd != -1 &&
-        endpoint_open_map(dirfd, name, mode, abort, ret_endpoint))
+    if (mode != ENDPOINT_WRITE && dirfd != -1 &&
+        endpoint_open_map(dirfd, name, mode, allow_base, abort, ret_endpoint))
         return true;
     return endpoint_open_nbd(folder, name, mode, allow_base, abort, ret_endpoint, err);
 }

@@ -33,7 +33,7 @@ open_map(const char *name)
 {
     struct endpoint *endpoint = NULL;
 
-    if (!endpoint_open_map(base, name, ENDPOINT_READ, NULL, &endpoint))
+    if (!endpoint_open_map(base, name, ENDPOINT_READ, false, NULL, &endpoint))
         fail_msg("'%s' cannot be read by its map", name);
     return endpoint;
 }
@@ -43,7 +43,7 @@ assert_no_map(const char *name)
 {
     struct endpoint *endpoint = NULL;
 
-    assert_false(endpoint_open_map(base, name, ENDPOINT_READ, NULL, &endpoint));
+    assert_false(endpoint_open_map(base, name, ENDPOINT_READ, false, NULL, &endpoint));
     assert_null(endpoint);
 }
 
@@ -208,7 +208,7 @@ open_fill(const char *name, enum endpoint_room room)
 
     if (!endpoint_create(place, name, IMAGE_QCOW2, SIZE, room, NULL, IMAGE_RAW, NULL, &err))
         fail_msg("%s", err->message);
-    (void)!endpoint_open_map(base, name, ENDPOINT_FILL, NULL, &endpoint);
+    (void)!endpoint_open_map(base, name, ENDPOINT_FILL, false, NULL, &endpoint);
     return endpoint;
 }
 
@@ -275,7 +275,100 @@ what_has_no_place_for_each_byte_is_not_filled(void **state)
     {
         struct endpoint *endpoint = NULL;
 
-        assert_false(endpoint_open_map(base, "scattered", ENDPOINT_FILL, NULL, &endpoint));
+        assert_false(endpoint_open_map(base, "scattered", ENDPOINT_FILL, false, NULL, &endpoint));
+    }
+}
+
+/* "top/data" over "middle/data" (qcow2) over "low/data" (raw and shorter), each with a part of its own. */
+static struct folder *
+make_chain(void)
+{
+    static const char *const names[] = { "low", "middle", "top" };
+    _cleanup_(error_freep) struct error *err = NULL;
+    struct folder *image = NULL;
+
+    for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
+        _cleanup_free_ char *backing = i ? xprintf("../%s/data", names[i - 1]) : NULL;
+        enum image_format format = i ? IMAGE_QCOW2 : IMAGE_RAW;
+        struct endpoint *endpoint;
+
+        folder_close(TAKE(image));
+        assert_int_equal(mkdirat(base, names[i], 0700), 0);
+        assert_true(folder_open(place, names[i], FOLDER_SAME_SYSTEM, &image));
+        if (!endpoint_create(image, "data", format, i ? SIZE : SIZE / 2, ENDPOINT_THIN, backing,
+                             i == 1 ? IMAGE_RAW : IMAGE_QCOW2, NULL, &err))
+            fail_msg("%s", err->message);
+        endpoint = must_open(image, "data", format, ENDPOINT_WRITE, i > 0);
+        put(endpoint, i * MIB, (char)('1' + i), 2 * MIB);
+        if (i == 2)
+            zero(endpoint, 0, 3 * CLUSTER);
+        flush(endpoint);
+        endpoint_close(endpoint);
+    }
+    return image;
+}
+
+static void
+a_chain_is_read_in_all_of_its_files(void **state)
+{
+    _cleanup_(folder_closep) struct folder *top = NULL;
+    _cleanup_(endpoint_closep) struct endpoint *map = NULL, *nbd = NULL;
+    _cleanup_(error_freep) struct error *err = NULL;
+    _cleanup_free_ char *one = malloc(SIZE), *other = malloc(SIZE);
+
+    (void)state;
+    need_qemu();
+    top = make_chain();
+    assert_true(endpoint_open_map(folder_fd(top), "data", ENDPOINT_READ, true, NULL, &map));
+    if (!endpoint_open_nbd(top, "data", ENDPOINT_READ, true, NULL, &nbd, &err))
+        fail_msg("%s", err->message);
+    assert_int_equal(endpoint_size(map), SIZE);
+    assert_true(one && other);
+    for (uint64_t offset = 0; offset < SIZE; offset += MIB) {
+        struct endpoint_request request = {
+            .act = ENDPOINT_DO_READ, .offset = offset, .bytes = one + offset, .size = MIB
+        };
+
+        endpoint_begin(map, &request);
+        while (!request.done)
+            endpoint_wait(map, NULL, 1000);
+        assert_null(request.error);
+    }
+    assert_true(endpoint_read(nbd, 0, other, SIZE, &err));
+    assert_memory_equal(one, other, SIZE);
+    assert_int_equal(one[0], 0);
+    assert_int_equal(one[3 * CLUSTER], '1');
+    assert_int_equal(one[MIB], '2');
+    assert_int_equal(one[4 * MIB - 1], '3');
+}
+
+static void
+a_base_that_is_no_image_beside_it_is_for_qemu(void **state)
+{
+    static const char *const elsewhere[] = { "qemu-img", "create",   "-q",          "-f",
+                                             "qcow2",    "-b",       "../low/data", "-F",
+                                             "raw",      "top/data", NULL };
+    static const char *const backings[] = { "../../low/data", "low/data",     "/low/data",
+                                            "../low/../data", "../.low/data", "../low/lock" };
+    _cleanup_(folder_closep) struct folder *top = NULL;
+    struct endpoint *endpoint = NULL;
+
+    (void)state;
+    need_qemu();
+    assert_int_equal(mkdirat(base, "low", 0700), 0);
+    assert_int_equal(mkdirat(base, "top", 0700), 0);
+    create("low/data", IMAGE_RAW, MIB);
+    run_qemu_img(elsewhere);
+    assert_true(folder_open(place, "top", FOLDER_SAME_SYSTEM, &top));
+    assert_true(endpoint_open_map(folder_fd(top), "data", ENDPOINT_READ, true, NULL, &endpoint));
+    endpoint_close(TAKE(endpoint));
+    for (size_t i = 0; i < ARRAY_COUNT(backings); i++) {
+        const char *const rebase[] = { "qemu-img",  "rebase", "-u",  "-f",       "qcow2", "-b",
+                                       backings[i], "-F",     "raw", "top/data", NULL };
+
+        run_qemu_img(rebase);
+        assert_false(
+            endpoint_open_map(folder_fd(top), "data", ENDPOINT_READ, true, NULL, &endpoint));
     }
 }
 
@@ -291,6 +384,8 @@ main(void)
         TEST(extents_of_one_kind_are_one_wherever_they_lie),
         TEST(what_is_compressed_or_has_a_backing_file_is_for_qemu),
         TEST(a_data_file_beside_it_is_for_qemu),
+        TEST(a_chain_is_read_in_all_of_its_files),
+        TEST(a_base_that_is_no_image_beside_it_is_for_qemu),
         TEST(what_is_filled_is_what_qemu_shows),
         TEST(what_is_being_filled_tells_what_is_still_zero),
         TEST(what_has_no_place_for_each_byte_is_not_filled),

@@ -59,8 +59,14 @@ def test_a_copy_is_equal_whatever_holds_it(agent, client, disks, tmp_path, one, 
         client.run("image.import", {"repository": "to", "image": f"base-{form}", "path": str(half), "sourceFormat": "raw",
                                     "format": form})
         client.call("image.update", {"repository": "to", "image": f"base-{form}", "immutable": True})
+    # A layer over a half of it, and one more over that, which holds nothing of its own.
+    client.run("image.import", {"repository": "from", "image": "half", "path": str(half), "sourceFormat": "raw"})
+    client.call("image.update", {"repository": "from", "image": "half", "immutable": True})
+    assert client.run("image.copy", {"repository": "from", "image": "raw", "targetRepository": "from", "targetImage": "layer",
+                                     "base": "half"})["status"] == "done"
+    client.call("image.snapshot", {"repository": "from", "image": "layer", "snapshot": "below"})
     sums = set()
-    for form, more in itertools.product(("raw", "qcow2"), ({"format": "raw"}, {"format": "qcow2"}, {"base": "base-raw"},
+    for form, more in itertools.product(("raw", "qcow2", "layer"), ({"format": "raw"}, {"format": "qcow2"}, {"base": "base-raw"},
                                                            {"base": "base-qcow2"}, {"format": "qcow2", "verify": True})):
         ended = client.run("image.copy", {"repository": "from", "image": form, "targetRepository": "to",
                                           "targetImage": "copy", **more})
@@ -74,7 +80,7 @@ def test_a_copy_is_equal_whatever_holds_it(agent, client, disks, tmp_path, one, 
             assert status["allocated"] < 4 << 20, "what the base has was stored again"
         sums.add(checksum(client, "to", "copy"))
         client.call("image.remove", {"repository": "to", "image": "copy"})
-    sums |= {checksum(client, "from", form) for form in ("raw", "qcow2")}
+    sums |= {checksum(client, "from", form) for form in ("raw", "qcow2", "layer", "below")}
     # QEMU's sizes are whole sectors, and so is this one.
     assert len(sums) == 1, sums
     for repository, path in folders.items():
