@@ -9,6 +9,7 @@
 #include "agent/base/clock.h"
 #include "agent/base/thread.h"
 #include "agent/config.h"
+#include "agent/task.h"
 #include "events/ring.h"
 #include "storage/unmount.h"
 
@@ -259,8 +260,10 @@ looked(struct job *job)
     struct repository *repository = looking->repository;
     struct storage *storage = looking->storage;
     bool connected = repository_table_get(storage, repository->name) == repository;
+    _cleanup_free_ char *key = xprintf("looked %s", repository->name);
 
     repository->looking = false;
+    repository->looks_ended = repository->looks_begun;
     if (connected)
         atomic_store(&repository->shut, false);
     if (!connected || strcmp(repository->health, "connecting") == 0) {
@@ -276,9 +279,14 @@ looked(struct job *job)
             repository_change_health(repository, "unavailable", error->message);
     } else if (looking->error) {
         repository_change_health(repository, "unavailable", looking->error->message);
-    } else {
+    } else if (repository->judging) {
+        repository->judging = false;
         repository_change_look(repository, &looking->look);
+    } else { /* somebody asked: how often is no measure of how slow it is */
+        repository->look = looking->look;
+        repository_change_health(repository, "ok", NULL);
     }
+    task_wake(storage->agent, key);
     error_free(looking->error);
     repository_unref(repository);
     free(looking);
@@ -291,32 +299,42 @@ is_overdue(int64_t since_ns)
     return clock_monotonic_ns() - since_ns > (HEALTH_INTERVAL_MS - 100) * NS_PER_MS;
 }
 
-static void
-begin_look(struct storage *storage, struct repository *repository)
+bool
+repository_begin_look(struct repository *repository)
 {
     _cleanup_(error_freep) struct error *error = NULL;
-    struct look_job *looking = xalloc(sizeof(*looking));
+    struct look_job *looking;
 
+    LOOP_ONLY();
+    if (repository->looking)
+        return true;
+    looking = xalloc(sizeof(*looking));
     looking->job = (struct job){
         .run = look, .finished = looked, .lane = &repository->lane, .pool = POOL_REPOSITORY
     };
-    looking->storage = storage;
+    looking->storage = repository->storage;
     looking->repository = repository_ref(repository);
     repository->looking = true;
+    repository->looks_begun++;
     atomic_store(&repository->look_started_ns, 0);
-    if (workers_submit(storage->agent->workers, &looking->job, &error))
-        return;
+    if (workers_submit(repository->storage->agent->workers, &looking->job, &error))
+        return true;
     repository->looking = false;
+    repository->looks_begun--;
     if (is_overdue(repository->lane.moved_ns)) /* else it has much to do, and that is well */
         repository_change_health(repository, "unavailable", error->message);
     repository_unref(repository);
     free(looking);
+    return false;
 }
 
-static void
-judge_look(struct repository *repository)
+void
+repository_judge_age(struct repository *repository)
 {
     int64_t started_ns = atomic_load(&repository->look_started_ns);
+
+    if (!repository->looking)
+        return;
 
     if (started_ns && is_overdue(started_ns)) {
         atomic_store(&repository->shut, true); /* what comes back must not go there again */
@@ -336,10 +354,11 @@ look_at_all(struct timer *timer)
         next = repository->next;
         if (strcmp(repository->health, "connecting") == 0)
             continue;
+        repository->judging = true;
         if (repository->looking)
-            judge_look(repository);
+            repository_judge_age(repository);
         else
-            begin_look(storage, repository);
+            (void)!repository_begin_look(repository);
     }
     timer_arm(storage->agent->loop, &storage->health, HEALTH_INTERVAL_MS);
 }

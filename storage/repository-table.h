@@ -64,6 +64,12 @@ void repository_change_health(struct repository *repository, const char *health,
 /* Whether tasks hold references to it, or it is being connected. */
 bool repository_in_use(const struct repository *repository);
 
+/* Begins a look, unless one is under way; when it has ended it is 'looks_ended', and who waits for the
+   key "looked NAME" is woken.  False: none can be begun now. */
+bool repository_begin_look(struct repository *repository) _must_check_;
+/* Unavailable, when the look that is under way has had no answer for ten seconds. */
+void repository_judge_age(struct repository *repository);
+
 void health_open(struct storage *storage);
 
 /* In storage.c: looks, in a moment, for copies to go on with. */

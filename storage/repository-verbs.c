@@ -14,6 +14,7 @@
 #include "storage/unmount.h"
 
 #define UNMOUNT_WAIT_MS 3000
+#define LOOK_WAIT_MS 10000
 
 static const struct shape repository_status_shape = {
     .name = "RepositoryStatus",
@@ -295,9 +296,7 @@ list_run(struct call *call)
 
 struct status_state {
     struct repository *repository; /* a reference */
-    bool fresh;
-    struct repository_look look;
-    struct error *error; /* of looking; owned */
+    unsigned before;               /* number of the last look that was begun before the call */
 };
 
 static enum outcome
@@ -314,8 +313,7 @@ status_find(struct call *call)
         return call_fail(call, TAKE(error));
     }
     state->repository = repository_ref(repository);
-    state->look = repository->look;
-    call_set_lane(call, POOL_REPOSITORY, &repository->lane);
+    state->before = repository->looks_begun;
     return call_complete(call, NULL);
 }
 
@@ -328,24 +326,32 @@ is_well(const struct call *call)
     return strcmp(state->repository->health, "ok") == 0;
 }
 
+/* Waits for a look that was begun after the call; many calls share one.  It holds no worker, and does not
+   wait for a file system that does not answer. */
 static enum outcome
 status_look(struct call *call)
 {
-    struct status_state *state = call->state;
+    const struct status_state *state = call->state;
+    struct repository *repository = state->repository;
+    _cleanup_free_ char *key = xprintf("looked %s", repository->name);
+    int64_t left_ms = LOOK_WAIT_MS - call_elapsed_ms(call);
 
-    state->fresh = repository_look(state->repository, &state->look, &state->error);
-    return call_complete(call, "%s", state->error ? state->error->message : "looked");
+    if (repository->looks_ended > state->before)
+        return call_complete(call, "looked");
+    if (left_ms <= 0) {
+        repository_judge_age(repository);
+        return call_complete(call, "it does not answer");
+    }
+    if (!repository_begin_look(repository))
+        return call_complete(call, "it has too much to do");
+    return call_wait(call, key, (uint64_t)left_ms, "looking");
 }
 
 static enum outcome
 status_write(struct call *call)
 {
-    struct status_state *state = call->state;
+    const struct status_state *state = call->state;
 
-    if (state->fresh)
-        state->repository->look = state->look;
-    else if (state->error)
-        repository_change_health(state->repository, "unavailable", state->error->message);
     repository_write_status(state->repository, &state->repository->look, call_result(call));
     return call_complete(call, NULL);
 }
@@ -353,10 +359,7 @@ status_write(struct call *call)
 static void
 status_done(struct call *call)
 {
-    struct status_state *state = call->state;
-
-    repository_unref(TAKE(state->repository));
-    error_free(TAKE(state->error));
+    repository_unref(TAKE(((struct status_state *)call->state)->repository));
 }
 
 /* ---- check, fix ---- */
@@ -551,7 +554,7 @@ const struct verb repository_verbs[] = {
         .result = &repository_status_shape,
         .errors = ERRORS(ERROR_REPOSITORY_NOT_FOUND),
         .steps = STEPS({ "find repository", status_find, .pool = POOL_LOOP },
-                       { "look", status_look, .pool = POOL_REPOSITORY, .only_if = is_well },
+                       { "look", status_look, .pool = POOL_LOOP, .only_if = is_well },
                        { "tell", status_write, .pool = POOL_LOOP }),
         .state_size = sizeof(struct status_state),
         .state_done = status_done,

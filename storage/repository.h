@@ -51,9 +51,11 @@ struct repository {
     char *reason;                    /* why not ok, owned, or NULL */
     struct repository_look look;     /* the last one */
     struct repository_warnings warnings;
-    bool looking;    /* a look is under way, or waits for a worker */
-    bool configured; /* from the configuration file: always there */
-    bool remembered; /* connected by call: written to the run-time directory */
+    bool judging;                      /* the look that ends next is that of every ten seconds */
+    unsigned looks_begun, looks_ended; /* numbers of the last; one is under way at a time */
+    bool looking;                      /* a look is under way, or waits for a worker */
+    bool configured;                   /* from the configuration file: always there */
+    bool remembered;                   /* connected by call: written to the run-time directory */
     struct repository *next;
 };
 

@@ -250,6 +250,8 @@ def test_a_server_that_falls_silent_harms_its_repository_only_which_can_be_left(
                 other.call("repository.list")
             assert other.run("image.import", {"repository": "near", "image": "n", "path": str(raw),
                                               "sourceFormat": "raw"})["status"] == "done"
+            other.call("repository.status", {"repository": "far"})  # it may be said to be well still, but it is said
+            assert time.monotonic() - begun < 30
             wait_for_health(client, "far", "unavailable")
             assert time.monotonic() - begun < 40
             begun = time.monotonic()
