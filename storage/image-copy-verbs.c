@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include "storage/endpoint.h"
+#include "storage/qemu-lock.h"
 #include "storage/repository-verbs.h"
 #include "storage/transfer.h"
 #include "storage/url.h"
@@ -70,7 +71,10 @@ copy_lock_source(struct call *call)
 
     if (!image_open_locked(transfer->source_repository, args->image, IMAGE_LOCK_SHARED, NULL,
                            &transfer->source, &error) ||
-        !image_require_usable(transfer->source, &error))
+        !image_require_usable(transfer->source, &error) ||
+        !qemu_lock_require_no_writers(transfer->source->folder,
+                                      image_record_data(&transfer->source->record),
+                                      call_abort_flag(call), &error))
         return call_fail(call, TAKE(error));
     return call_complete(call, "generation %" PRIu64, transfer->source->record.generation);
 }

@@ -21,10 +21,10 @@
 #define PAUSE_MS 50
 
 static bool
-look(int fd, const char *name, bool *ret_held, struct error **err)
+look(int fd, const char *name, off_t first, off_t count, bool *ret_held, struct error **err)
 {
     struct flock lock = {
-        .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = FIRST_BYTE, .l_len = BYTE_COUNT
+        .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = first, .l_len = count
     };
 
     if (fcntl(fd, F_OFD_GETLK, &lock) < 0)
@@ -34,9 +34,10 @@ look(int fd, const char *name, bool *ret_held, struct error **err)
     return true;
 }
 
-bool
-qemu_lock_require_free(struct folder *folder, const char *name, const atomic_bool *abort,
-                       struct error **err)
+/* Waits a moment for nobody to hold any of the bytes. */
+static bool
+require_free(struct folder *folder, const char *name, off_t first, off_t count,
+             const atomic_bool *abort, struct error **err)
 {
     const struct timespec pause = { .tv_nsec = PAUSE_MS * NS_PER_MS };
     int64_t since_ns = clock_monotonic_ns();
@@ -51,7 +52,7 @@ qemu_lock_require_free(struct folder *folder, const char *name, const atomic_boo
     if (fd < 0)
         return error_errno(err, ERROR_IMAGE_BROKEN, errno, "cannot open '%s'", name);
     for (;;) {
-        if (!look(fd, name, &held, err))
+        if (!look(fd, name, first, count, &held, err))
             return false;
         if (!held)
             return true;
@@ -63,6 +64,20 @@ qemu_lock_require_free(struct folder *folder, const char *name, const atomic_boo
                              name);
         (void)nanosleep(&pause, NULL);
     }
+}
+
+bool
+qemu_lock_require_free(struct folder *folder, const char *name, const atomic_bool *abort,
+                       struct error **err)
+{
+    return require_free(folder, name, FIRST_BYTE, BYTE_COUNT, abort, err);
+}
+
+bool
+qemu_lock_require_no_writers(struct folder *folder, const char *name, const atomic_bool *abort,
+                             struct error **err)
+{
+    return require_free(folder, name, BYTE_WRITES, 1, abort, err);
 }
 
 static bool

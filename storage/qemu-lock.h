@@ -23,6 +23,10 @@
 bool qemu_lock_require_free(struct folder *folder, const char *name, const atomic_bool *abort,
                             struct error **err) _must_check_;
 
+/* The same of one that has it open to write: readers are let be. */
+bool qemu_lock_require_no_writers(struct folder *folder, const char *name, const atomic_bool *abort,
+                                  struct error **err) _must_check_;
+
 /*
  * Keeps programs of QEMU from writing to the file that 'fd' has open (to read), for as long as it is open:
  * a guest is refused meanwhile, as by another guest.  ImageInUse when one has it open to write.  Where

@@ -66,6 +66,24 @@ other_programs_locks_are_not_qemus(void **state)
 }
 
 static void
+readers_are_let_be_where_only_writers_are_in_the_way(void **state)
+{
+    struct image *image = open_it();
+    struct error *error = NULL;
+    int fd = lock_byte(100), other = lock_byte(201);
+
+    (void)state;
+    succeed(qemu_lock_require_no_writers(image->folder, "data", NULL, &error), error);
+    (void)close(fd);
+    (void)close(other);
+    fd = lock_byte(101);
+    refused(qemu_lock_require_no_writers(image->folder, "data", NULL, &error), &error,
+            ERROR_IMAGE_IN_USE);
+    (void)close(fd);
+    image_close(image);
+}
+
+static void
 whoever_aborts_does_not_wait(void **state)
 {
     struct image *image = open_it();
@@ -144,6 +162,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_file_that_qemu_has_open_is_in_use),
         TEST(other_programs_locks_are_not_qemus),
+        TEST(readers_are_let_be_where_only_writers_are_in_the_way),
         TEST(whoever_aborts_does_not_wait),
         TEST(what_is_no_file_cannot_be_told_of),
         TEST(a_writer_is_kept_out_as_long_as_it_is_open),

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from rig.images import data_path, qcow2, random_raw, same
+from rig.images import data_path, qcow2, random_raw, same, written_to
 
 SIZE = 9 << 20
 
@@ -129,6 +129,25 @@ def test_a_source_that_a_guest_writes_to_meanwhile_makes_no_copy(agent, client, 
     ended = client.call("task.wait", {"task": "part"})
     assert ended["status"] == "failed" and ended["error"]["data"]["name"] == "Conflict", ended
     assert client.call("image.status", {"repository": "fast", "image": "raw"})["state"] == "broken"
+
+
+@pytest.mark.parametrize("form", ["raw", "qcow2"])
+def test_the_disk_of_a_running_guest_is_not_copied_and_a_disk_that_is_copied_starts_no_guest(agent, client, sources, form):
+    copy = {"repository": "slow", "image": form, "targetRepository": "fast", "targetImage": "c"}
+    path = data_path(agent.folder / "slow", form)
+    with written_to(path, form):
+        error = client.error("image.copy", copy)
+        assert error.name == "ImageInUse" and "guest" in error.message, error
+    assert client.call("image.list", {"repository": "fast"})["images"] == []
+    client.call("image.copy", {**copy, "bytesPerSecond": 65536}, id="slowly")
+    client.call("event.subscribe", {"topics": ["task.progress"]})
+    while not client.event()["params"]["data"]["progress"]["done"]:  # until then it may not have been opened
+        pass
+    guest = subprocess.run(["qemu-io", "-f", form, "-c", "write 0 512", path], capture_output=True, text=True)
+    assert guest.returncode != 0 and "lock" in guest.stderr, guest
+    client.call("task.throttle", {"task": "slowly", "bytesPerSecond": 0})
+    assert client.call("task.wait", {"task": "slowly"})["status"] == "done"
+    assert same(data_path(agent.folder / "fast", "c"), sources, form)
 
 
 def test_a_source_that_changed_is_not_continued_from(agent, client, sources):
