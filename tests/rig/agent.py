@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A real hostlerd of the built tree, in a folder of its own, that dies with the test."""
+import contextlib
 import ctypes
 import os
 import pathlib
@@ -143,7 +144,8 @@ class Agent:
         """SIGKILL: the only way an agent stops."""
         if self.process is not None:
             for pid in self.wrapped():
-                os.kill(pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):  # it was just being killed
+                    os.kill(pid, signal.SIGKILL)
             self.process.kill()
             self.process.wait()
             self.process.stdout.close()
