@@ -33,7 +33,8 @@ struct chunk {
     enum chunk_state state;
     uint64_t offset;
     size_t size;
-    char *bytes, *other; /* COPY_CHUNK_SIZE each; 'other': what the target shows, or NULL */
+    uint64_t work_before; /* run->work when it was begun */
+    char *bytes, *other;  /* COPY_CHUNK_SIZE each; 'other': what the target shows, or NULL */
     struct endpoint_request read, read_other;
     struct endpoint_request writes[CHUNK_BLOCKS];
     size_t write_count;
@@ -47,10 +48,12 @@ struct run {
     struct recorder *recorder;
     struct endpoint_request flush;
     bool flushing, recording;
-    uint64_t flushed;    /* the watermark when the last flush began */
-    uint64_t recorded;   /* of the last checkpoint that ended: what a kill now leaves */
-    int64_t recorded_ns; /* when; monotonic */
-    double tokens;       /* bytes that may be copied at once under the present rate */
+    uint64_t flushed;       /* the watermark when the last flush began */
+    uint64_t work;          /* bytes of all chunks that were begun: holes are no work */
+    uint64_t flushed_work;  /* of it, what lay before that watermark */
+    uint64_t recorded_work; /* of it, what a kill now leaves */
+    int64_t recorded_ns;    /* when; monotonic */
+    double tokens;          /* bytes that may be copied at once under the present rate */
     int64_t filled_ns;
     bool may_clone; /* no reflink was refused so far */
 };
@@ -98,7 +101,6 @@ run_begin(const struct copy *copy, struct run *ret_run, struct error **err)
                              .total = endpoint_size(copy->source),
                              .next = copy->from,
                              .flushed = copy->from,
-                             .recorded = copy->from,
                              .recorded_ns = now,
                              .filled_ns = now,
                              .may_clone = !copy->only_difference && !copy->compact };
@@ -140,14 +142,21 @@ is_busy(const struct run *run)
     return false;
 }
 
+/* All before it is written; '*ret_work' gets what that was of work. */
 static uint64_t
-watermark(const struct run *run)
+watermark(const struct run *run, uint64_t *ret_work)
 {
     uint64_t lowest = run->next;
 
-    for (size_t i = 0; i < COPY_CHUNKS; i++)
-        if (run->chunks[i].state != CHUNK_FREE && run->chunks[i].offset < lowest)
-            lowest = run->chunks[i].offset;
+    *ret_work = run->work;
+    for (size_t i = 0; i < COPY_CHUNKS; i++) {
+        const struct chunk *chunk = &run->chunks[i];
+
+        if (chunk->state != CHUNK_FREE && chunk->offset < lowest) {
+            lowest = chunk->offset;
+            *ret_work = chunk->work_before;
+        }
+    }
     return lowest;
 }
 
@@ -242,6 +251,7 @@ read_chunk(const struct run *run, struct chunk *chunk, uint64_t offset, size_t s
     chunk->state = CHUNK_READING;
     chunk->offset = offset;
     chunk->size = size;
+    chunk->work_before = run->work;
     chunk->read = (struct endpoint_request){
         .act = ENDPOINT_DO_READ, .offset = offset, .bytes = chunk->bytes, .size = size
     };
@@ -301,15 +311,17 @@ static bool
 is_due(const struct run *run)
 {
     int64_t age_ns = clock_monotonic_ns() - run->recorded_ns;
+    uint64_t work;
 
     /* Whoever is slow records it too: that is how others tell a slow copy from one that hangs. */
-    return watermark(run) - run->recorded >= COPY_CHECKPOINT_SIZE || age_ns >= CHECKPOINT_NS;
+    (void)watermark(run, &work);
+    return work - run->flushed_work >= COPY_CHECKPOINT_SIZE || age_ns >= CHECKPOINT_NS;
 }
 
 static void
 begin_checkpoint(struct run *run)
 {
-    run->flushed = watermark(run);
+    run->flushed = watermark(run, &run->flushed_work);
     run->recorded_ns = clock_monotonic_ns();
     run->flushing = true;
     run->flush = (struct endpoint_request){ .act = ENDPOINT_DO_FLUSH };
@@ -331,7 +343,7 @@ advance_checkpoint(struct run *run, struct error **err)
         run->recording = false;
         if (!recorder_finish(run->recorder, err))
             return false;
-        run->recorded = run->flushed;
+        run->recorded_work = run->flushed_work;
     }
     return true;
 }
@@ -388,16 +400,14 @@ pass_hole(const struct run *run, uint64_t end, bool *ret_passed, uint64_t *ret_e
           struct error **err)
 {
     const struct copy *copy = run->copy;
-    uint64_t next_checkpoint = run->flushed + COPY_CHECKPOINT_SIZE;
-
     *ret_passed = true;
     *ret_end = end;
     /* What the target shows there may be its base's: only where that is a hole too is it passed. */
     if (copy->only_difference)
         return endpoint_extent(copy->target, run->next, end, ret_passed, ret_end, err);
-    /* A long hole is passed in intervals, so that its progress is recorded too. */
-    if (!copy->target_is_zero && end > next_checkpoint && next_checkpoint > run->next)
-        *ret_end = next_checkpoint;
+    /* A long one in steps, so that aborts are seen and progress is told. */
+    if (!copy->target_is_zero && end - run->next > COPY_CLONE_SIZE)
+        *ret_end = run->next + COPY_CLONE_SIZE;
     return put_zeros(run, run->next, *ret_end - run->next, err);
 }
 
@@ -466,6 +476,7 @@ begin_next(struct run *run, struct chunk *chunk, bool *ret_begun, struct error *
     if (!read_chunk(run, chunk, run->next, size, err))
         return false;
     run->next += size;
+    run->work += size;
     return true;
 }
 
@@ -473,7 +484,7 @@ static void
 tell_progress(const struct run *run)
 {
     const struct copy *copy = run->copy;
-    uint64_t done = watermark(run);
+    uint64_t work, done = watermark(run, &work);
 
     if (copy->progress && done < run->total)
         copy->progress(copy->context, done, run->total);
@@ -494,7 +505,7 @@ free_chunk(struct run *run)
 static bool
 may_begin(const struct run *run)
 {
-    return run->next < run->total && run->next - run->recorded < COPY_INTERVAL_SIZE;
+    return run->next < run->total && run->work - run->recorded_work < COPY_INTERVAL_SIZE;
 }
 
 /* One turn of the loop; '*ret_moved' tells whether anything could be done in it. */

@@ -17,12 +17,13 @@
 #include "agent/base/error.h"
 #include "storage/endpoint.h"
 
-#define COPY_CHECKPOINT_SIZE (UINT64_C(64) << 20) /* bytes between two checkpoints */
+#define COPY_CHECKPOINT_SIZE                                                                       \
+    (UINT64_C(64) << 20) /* bytes, holes not counted, between two checkpoints */
 /* What a kill may cost: a checkpoint that has not ended when the next is due holds the copy up. */
 #define COPY_INTERVAL_SIZE (2 * COPY_CHECKPOINT_SIZE)
 #define COPY_CHUNK_SIZE (UINT64_C(1) << 20)  /* bytes of one read */
 #define COPY_CHUNKS 16                       /* at a time */
-#define COPY_CLONE_SIZE (UINT64_C(1) << 30)  /* bytes of one reflink */
+#define COPY_CLONE_SIZE (UINT64_C(1) << 30)  /* bytes of one reflink, or hole */
 #define COPY_BLOCK_SIZE (UINT64_C(64) << 10) /* bytes: the grain of zero detection */
 
 struct copy {

@@ -214,9 +214,13 @@ static bool
 has_direct(int fd)
 {
     struct statfs kind;
+    struct stat status;
 
+    /* Of a device the file system is that of its name, mostly a tmpfs. */
+    if (fstat(fd, &status) < 0 || fstatfs(fd, &kind) < 0 || !S_ISREG(status.st_mode))
+        return S_ISBLK(status.st_mode);
     /* Newer kernels take O_DIRECT there, and then copy all the same. */
-    return fstatfs(fd, &kind) == 0 && kind.f_type != TMPFS_MAGIC && kind.f_type != RAMFS_MAGIC;
+    return kind.f_type != TMPFS_MAGIC && kind.f_type != RAMFS_MAGIC;
 }
 
 /* Opens the same file once more, by its descriptor: its name may lead elsewhere by now. */
