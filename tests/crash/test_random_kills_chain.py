@@ -58,7 +58,7 @@ def test_killed_at_random_moments_a_chain_shows_what_it_did(make_agent, tmp_path
             seen.add(method)
         agent.start()
         with agent.connect() as client:
-            listed = client.call("image.list", {"repository": "fast"})["images"]
+            listed = client.call("image.list", {"repository": "fast", "limit": 1000})["images"]
             for image in listed:
                 truth = reader.state(fast, image["image"])
                 assert (image["state"], image["generation"]) == (truth["state"], truth["generation"]), (image, truth)
@@ -82,7 +82,7 @@ def test_killed_at_random_moments_a_chain_shows_what_it_did(make_agent, tmp_path
             answer = client.run("repository.fix", {"repository": "fast", "fix": problems[0]["fix"]})
             if answer["status"] == "done" and answer["result"].get("task"):
                 client.call("task.wait", {"task": answer["result"]["task"]})
-            if any("resize" in (image["reason"] or "") for image in client.call("image.list", {"repository": "fast"})["images"]):
+            if any("resize" in (image["reason"] or "") for image in client.call("image.list", {"repository": "fast", "limit": 1000})["images"]):
                 client.call("image.resize", {"repository": "fast", "image": "web1", "size": os.path.getsize(raw)})
         assert problems == []
         status = client.call("image.status", {"repository": "fast", "image": "web1"})
