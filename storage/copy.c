@@ -104,7 +104,8 @@ run_begin(const struct copy *copy, struct run *ret_run, struct error **err)
                              .recorded_ns = now,
                              .filled_ns = now,
                              .may_clone = !copy->only_difference && !copy->compact };
-    return recorder_new(copy->checkpoint, copy->context, &ret_run->recorder, err);
+    return !copy->checkpoint ||
+           recorder_new(copy->checkpoint, copy->context, &ret_run->recorder, err);
 }
 
 /* Requests that are under way use the chunks' memory. */
@@ -336,8 +337,11 @@ advance_checkpoint(struct run *run, struct error **err)
         run->flushing = false;
         if (!take_error(&run->flush, err))
             return false;
-        run->recording = true;
-        recorder_begin(run->recorder, run->flushed);
+        run->recording = run->recorder != NULL;
+        if (run->recording)
+            recorder_begin(run->recorder, run->flushed);
+        else
+            run->recorded_work = run->flushed_work;
     }
     if (run->recording && recorder_is_idle(run->recorder)) {
         run->recording = false;
@@ -357,7 +361,7 @@ finish_checkpoint(struct run *run, struct error **err)
             return false;
     }
     run->recording = false;
-    return recorder_finish(run->recorder, err);
+    return !run->recorder || recorder_finish(run->recorder, err);
 }
 
 /* ---- what comes next ---- */
@@ -400,6 +404,7 @@ pass_hole(const struct run *run, uint64_t end, bool *ret_passed, uint64_t *ret_e
           struct error **err)
 {
     const struct copy *copy = run->copy;
+
     *ret_passed = true;
     *ret_end = end;
     /* What the target shows there may be its base's: only where that is a hole too is it passed. */

@@ -33,7 +33,7 @@ struct copy {
     bool only_difference; /* the target shows a base: read it, and write only what differs */
     bool compact;     /* share nothing (no reflink), so that zeros that are stored become holes */
     uint64_t *shared; /* gets the bytes that were shared (reflinks), not copied; or NULL */
-    /* On a thread of the copy's own, one at a time. */
+    /* On a thread of the copy's own, one at a time; NULL: nothing is recorded, only flushed. */
     bool (*checkpoint)(void *context, uint64_t done, struct error **err);
     /* All three on the calling thread. */
     void (*progress)(void *context, uint64_t done, uint64_t total);

@@ -104,15 +104,6 @@ export_begin(struct call *call)
 
 /* Nothing is recorded: an interrupted export is asked for again. */
 static bool
-no_checkpoint(void *context, uint64_t done, struct error **err)
-{
-    (void)context;
-    (void)done;
-    (void)err;
-    return true;
-}
-
-static bool
 run_copy(struct call *call, struct error **err)
 {
     struct export_state *state = call->state;
@@ -128,7 +119,6 @@ run_copy(struct call *call, struct error **err)
     copy.source = source;
     copy.target = target;
     copy.target_is_zero = true;
-    copy.checkpoint = no_checkpoint;
     return copy_run(&copy, err);
 }
 

@@ -72,15 +72,6 @@ optimize_lock(struct call *call)
 
 /* Nothing is recorded: what is interrupted is begun again. */
 static bool
-no_checkpoint(void *context, uint64_t done, struct error **err)
-{
-    (void)context;
-    (void)done;
-    (void)err;
-    return true;
-}
-
-static bool
 run_copy(struct call *call, struct error **err)
 {
     struct optimize_state *state = call->state;
@@ -105,7 +96,6 @@ run_copy(struct call *call, struct error **err)
     copy.target = target;
     copy.target_is_zero = true;
     copy.compact = true;
-    copy.checkpoint = no_checkpoint;
     return copy_run(&copy, err);
 }
 
