@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Chains of images: what a guest writes into them, and what they show, by QEMU's own programs."""
-import contextlib
 import json
 import os
 import pathlib
 import subprocess
 
 from rig import reader
-from rig.images import data_path, qcow2, random_raw, same
+from rig.images import data_path, qcow2, random_raw, same, written_to
 
 MIB = 1 << 20
 
@@ -22,20 +21,9 @@ def guest_writes(repository, image, byte, offset, size=65536):
                     data_path(repository, image)], check=True, stdout=subprocess.DEVNULL)
 
 
-@contextlib.contextmanager
 def opened_by_a_guest(repository, image, *options):
     """While it lasts, a program of QEMU has the image open."""
-    command = ["qemu-io", *options, "-f", record_of(repository, image)["format"], data_path(repository, image)]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    process.stdin.write("length\n")
-    process.stdin.flush()
-    assert process.stdout.readline()  # it is open
-    try:
-        yield
-    finally:
-        process.stdin.close()
-        process.wait()
-        process.stdout.close()
+    return written_to(data_path(repository, image), record_of(repository, image)["format"], options)
 
 
 def photograph(repository, image, path):

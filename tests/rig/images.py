@@ -47,9 +47,9 @@ def data_path(repository, image):
 
 
 @contextlib.contextmanager
-def written_to(path, form="qcow2"):
-    """While it lasts, another program (qemu-io, as a guest would) has the image open for writing."""
-    command = ["qemu-io", "-f", form, str(path)]
+def written_to(path, form="qcow2", options=()):
+    """While it lasts, another program (qemu-io, as a guest would) has the image open, for writing if no option says else."""
+    command = ["qemu-io", *options, "-f", form, str(path)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     process.stdin.write("length\n")
     process.stdin.flush()
