@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 libhostler_a_SOURCES += \
+  agent/base/child-internal.h \
+  agent/base/child-server.c \
   agent/base/child.c agent/base/child.h \
   agent/base/cleanup.c agent/base/cleanup.h \
   agent/base/clock.c agent/base/clock.h \

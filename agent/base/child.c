@@ -9,9 +9,8 @@
  */
 #include <config.h>
 
-#include "agent/base/child.h"
+#include "agent/base/child-internal.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
@@ -22,7 +21,6 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -32,20 +30,7 @@
 #define STANDARD_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #define STDERR_KEPT 4096
 #define READ_SIZE 16384
-#define LOOK_INTERVAL_MS 100 /* how often 'abort' is looked at */
-#define LISTENER_FD 3        /* of a server: where systemd's protocol puts its socket */
-
-struct child {
-    const char *name; /* argv[0]; borrowed */
-    const struct child_limits *limits;
-    int64_t deadline_ns; /* monotonic; 0: none */
-    pid_t pid;
-    int pidfd;  /* owned; -1 where the kernel has none: then the child is looked at instead */
-    int output; /* read ends of its pipes; owned, -1 when it has closed them */
-    int errors;
-    struct text output_text;
-    struct text error_text;
-};
+#define LISTENER_FD 3 /* of a server: where systemd's protocol puts its socket */
 
 /* What the new process needs, made before fork(); it only reads it. */
 struct start {
@@ -242,8 +227,8 @@ close_both(int (*ends)[2])
     close_now(&(*ends)[1]);
 }
 
-static void
-reap(pid_t pid, int *ret_status)
+void
+child_reap(pid_t pid, int *ret_status)
 {
     while (waitpid(pid, ret_status, 0) < 0 && errno == EINTR)
         continue;
@@ -286,8 +271,7 @@ copy_above_standard(int fd)
     return fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, CHILD_HELD_FD + 1);
 }
 
-/* 'listener' is -1, or a listening socket for it; 'held' is -1, or with a listener what it is to hold. */
-static bool
+bool
 child_start(struct child *child, const char *const argv[], int dirfd, int listener, int held,
             struct error **err)
 {
@@ -335,7 +319,7 @@ child_start(struct child *child, const char *const argv[], int dirfd, int listen
     if (!has_started(failure[0])) {
         int errnum = errno;
 
-        reap(pid, NULL);
+        child_reap(pid, NULL);
         return cannot_run(child->name, errnum, err);
     }
     child->pid = pid;
@@ -367,8 +351,8 @@ drain(int *fd, struct text *text, size_t kept)
     return true;
 }
 
-static void
-drain_errors(struct child *child)
+void
+child_drain_errors(struct child *child)
 {
     struct text *text = &child->error_text;
 
@@ -380,9 +364,8 @@ drain_errors(struct child *child)
     }
 }
 
-/* False only when it cannot be told, as where SIGCHLD is ignored, which loses the status. */
-static bool
-look_at(const struct child *child, bool *ret_ended)
+bool
+child_look(const struct child *child, bool *ret_ended)
 {
     siginfo_t information = { .si_pid = 0 };
 
@@ -404,12 +387,12 @@ child_watch(struct child *child, struct error **err)
                                 { .fd = child->pidfd, .events = POLLIN } };
         bool ended = false;
 
-        if (poll(fds, ARRAY_COUNT(fds), LOOK_INTERVAL_MS) < 0 && errno != EINTR)
+        if (poll(fds, ARRAY_COUNT(fds), CHILD_LOOK_INTERVAL_MS) < 0 && errno != EINTR)
             return cannot_run(child->name, errno, err);
         /* Before reading: all that it wrote is in the pipes then. */
-        if (!look_at(child, &ended))
+        if (!child_look(child, &ended))
             return cannot_run(child->name, errno, err);
-        drain_errors(child);
+        child_drain_errors(child);
         if (!drain(&child->output, &child->output_text, limits->output_size))
             return error_set(err, ERROR_LIMIT_EXCEEDED, "'%s' printed more than %zu bytes",
                              child->name, limits->output_size);
@@ -448,7 +431,7 @@ child_judge(struct child *child, int status, struct error **err)
     return error_data_text(err, "text", "%s", text->bytes ? text->bytes : "");
 }
 
-static void
+void
 child_done(struct child *child)
 {
     close_now(&child->output);
@@ -456,6 +439,32 @@ child_done(struct child *child)
     close_now(&child->pidfd);
     text_done(&child->output_text);
     text_done(&child->error_text);
+}
+
+/* To its end.  '*ret_status' is as waitpid() has it. */
+static bool
+child_await_end(struct child *child, const char *const argv[], int dirfd, int listener, int held,
+                int *ret_status, struct error **err)
+{
+    bool ended;
+
+    WORKER_ONLY();
+    if (child->limits->timeout_ms)
+        child->deadline_ns = clock_monotonic_ns() + child->limits->timeout_ms * NS_PER_MS;
+    if (!child_start(child, argv, dirfd, listener, held, err))
+        return false;
+    ended = child_watch(child, err);
+    (void)kill(-child->pid, SIGKILL);
+    child_reap(child->pid, ret_status);
+    return ended;
+}
+
+static void
+hand_out(struct text *text, struct text *ret_text)
+{
+    text_done(ret_text);
+    *ret_text = *text;
+    *text = TEXT_INIT;
 }
 
 static bool
@@ -466,21 +475,11 @@ run(const char *const argv[], int dirfd, int listener, int held, const struct ch
         .name = argv[0], .limits = limits, .pidfd = -1, .output = -1, .errors = -1
     };
     int status = 0;
-    bool ended;
 
-    WORKER_ONLY();
-    if (limits->timeout_ms)
-        child.deadline_ns = clock_monotonic_ns() + limits->timeout_ms * NS_PER_MS;
-    if (!child_start(&child, argv, dirfd, listener, held, err))
+    if (!child_await_end(&child, argv, dirfd, listener, held, &status, err) ||
+        !child_judge(&child, status, err))
         return false;
-    ended = child_watch(&child, err);
-    (void)kill(-child.pid, SIGKILL);
-    reap(child.pid, &status);
-    if (!ended || !child_judge(&child, status, err))
-        return false;
-    text_done(ret_output);
-    *ret_output = child.output_text;
-    child.output_text = TEXT_INIT;
+    hand_out(&child.output_text, ret_output);
     return true;
 }
 
@@ -492,104 +491,29 @@ child_run(const char *const argv[], int dirfd, const struct child_limits *limits
 }
 
 bool
+child_ask(const char *const argv[], int dirfd, const struct child_limits *limits,
+          struct text *ret_output, struct text *ret_errors, int *ret_status, struct error **err)
+{
+    _cleanup_(child_done) struct child child = {
+        .name = argv[0], .limits = limits, .pidfd = -1, .output = -1, .errors = -1
+    };
+    int status = 0;
+
+    if (!child_await_end(&child, argv, dirfd, -1, -1, &status, err))
+        return false;
+    if (!WIFEXITED(status))
+        return child_judge(&child, status, err);
+    hand_out(&child.output_text, ret_output);
+    hand_out(&child.error_text, ret_errors);
+    *ret_status = WEXITSTATUS(status);
+    return true;
+}
+
+bool
 child_leave_daemon(const char *const argv[], int listener, int held,
                    const struct child_limits *limits, struct error **err)
 {
     _cleanup_text_ struct text nothing = TEXT_INIT;
 
     return run(argv, -1, listener, held, limits, &nothing, err);
-}
-
-/* ---- servers ---- */
-
-struct child_server {
-    struct child child;
-};
-
-bool
-child_serve(const char *const argv[], int listener, struct child_server **ret_server,
-            struct error **err)
-{
-    static const struct child_limits none;
-    struct child_server *server = xalloc(sizeof(*server));
-
-    WORKER_ONLY();
-    server->child =
-        (struct child){ .name = argv[0], .limits = &none, .pidfd = -1, .output = -1, .errors = -1 };
-    if (!child_start(&server->child, argv, -1, listener, -1, err)) {
-        free(server);
-        return false;
-    }
-    server->child.name = NULL; /* the caller's; it may not last as long */
-    close_now(&server->child.output);
-    *ret_server = server;
-    return true;
-}
-
-/* Whether that descriptor of another process is the file of 'ours', or none on a disk at all. */
-static bool
-is_harmless(int folder, const char *name, const struct stat *ours)
-{
-    struct stat status;
-
-    if (fstatat(folder, name, &status, 0) < 0)
-        return errno == ENOENT; /* closed meanwhile */
-    if (S_ISCHR(status.st_mode))
-        return status.st_rdev == makedev(1, 3); /* /dev/null */
-    if (!S_ISREG(status.st_mode) && !S_ISBLK(status.st_mode) && !S_ISDIR(status.st_mode))
-        return true;
-    return status.st_dev == ours->st_dev && status.st_ino == ours->st_ino;
-}
-
-bool
-child_server_holds_only(const struct child_server *server, int fd)
-{
-    _cleanup_free_ char *path = xprintf("/proc/%d/fd", (int)server->child.pid);
-    DIR *folder = opendir(path);
-    struct dirent *entry;
-    struct stat ours = { 0 };
-    bool only = folder && (fd < 0 || fstat(fd, &ours) == 0);
-
-    WORKER_ONLY();
-    while (only && (entry = readdir(folder)))
-        only = entry->d_name[0] == '.' || is_harmless(dirfd(folder), entry->d_name, &ours);
-    if (folder)
-        (void)closedir(folder);
-    return only;
-}
-
-/* Until it has ended, or for 'patience_ms'. */
-static void
-child_await(struct child *child, unsigned patience_ms)
-{
-    int64_t deadline_ns = clock_monotonic_ns() + patience_ms * NS_PER_MS;
-    bool ended = false;
-
-    while (look_at(child, &ended) && !ended) {
-        int64_t left_ms = (deadline_ns - clock_monotonic_ns()) / NS_PER_MS;
-        struct pollfd fd = { .fd = child->pidfd, .events = POLLIN };
-
-        if (left_ms <= 0)
-            return;
-        (void)poll(&fd, 1, left_ms < LOOK_INTERVAL_MS ? (int)left_ms : LOOK_INTERVAL_MS);
-    }
-}
-
-void
-child_server_end(struct child_server *server, unsigned patience_ms, struct text *ret_errors)
-{
-    struct child *child = &server->child;
-    int status;
-
-    WORKER_ONLY();
-    child_await(child, patience_ms);
-    (void)kill(-child->pid, SIGKILL);
-    reap(child->pid, &status);
-    drain_errors(child);
-    if (ret_errors) {
-        *ret_errors = child->error_text;
-        child->error_text = TEXT_INIT;
-    }
-    child_done(child);
-    free(server);
 }

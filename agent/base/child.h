@@ -34,6 +34,13 @@ struct child_limits {
  */
 bool child_run(const char *const argv[], int dirfd, const struct child_limits *limits,
                struct text *ret_output, struct error **err) _must_check_;
+/*
+ * The same for a program that tells in its output how it went: any status is an answer, only a signal
+ * that ended it is a failure.  '*ret_errors' gets the last of standard error, 4 KiB at most.
+ */
+bool child_ask(const char *const argv[], int dirfd, const struct child_limits *limits,
+               struct text *ret_output, struct text *ret_errors, int *ret_status,
+               struct error **err) _must_check_;
 /* Whether 'program' can be run, by PATH; any thread, one access(2) a PATH element. */
 bool child_exists(const char *program);
 

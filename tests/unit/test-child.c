@@ -67,6 +67,25 @@ standard_output_comes_back_and_standard_error_does_not(void **state)
 }
 
 static void
+a_program_that_is_asked_may_have_any_status(void **state)
+{
+    const char *const argv[] = { "sh", "-c", "echo one; echo two >&2; exit 3", NULL };
+    const char *const killed[] = { "sh", "-c", "kill -9 $$", NULL };
+    _cleanup_(error_freep) struct error *err = NULL;
+    _cleanup_text_ struct text output = TEXT_INIT, errors = TEXT_INIT;
+    int status = -1;
+
+    (void)state;
+    assert_true(child_ask(argv, -1, &roomy, &output, &errors, &status, &err));
+    assert_string_equal(output.bytes, "one\n");
+    assert_string_equal(errors.bytes, "two\n");
+    assert_int_equal(status, 3);
+    assert_false(child_ask(killed, -1, &roomy, &output, &errors, &status, &err));
+    assert_int_equal(err->code, ERROR_BACKEND_FAILED);
+    assert_int_equal(status, 3);
+}
+
+static void
 arguments_arrive_as_they_are(void **state)
 {
     const char *const argv[] = { "printf", "%s|", "a b", "$HOME", "*", "", "\"'\n", NULL };
@@ -472,6 +491,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(standard_output_comes_back_and_standard_error_does_not),
+        cmocka_unit_test(a_program_that_is_asked_may_have_any_status),
         cmocka_unit_test(arguments_arrive_as_they_are),
         cmocka_unit_test(the_environment_is_three_variables),
         cmocka_unit_test(it_runs_in_the_folder_asked_for_with_no_input),
