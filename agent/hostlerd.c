@@ -29,6 +29,7 @@
 #include "agent/task.h"
 #include "agent/worker.h"
 #include "events/ring.h"
+#include "gluster/gluster.h"
 #include "rpc/server.h"
 #include "storage/storage.h"
 
@@ -92,17 +93,14 @@ static void
 tell_backends(struct agent *agent)
 {
     bool libvirt = strcmp(agent->config->libvirt_uri, "none") != 0;
-    bool gluster = strcmp(agent->config->gluster, "none") != 0;
 
     backend_set(agent, "libvirt", false, NULL,
                 libvirt ? "this version has no vm verbs yet" : "switched off by --libvirt none");
-    backend_set(agent, "gluster", false, NULL,
-                gluster ? "this version has no volume verbs yet"
-                        : "switched off by --gluster none");
 }
 
 static bool
-run(struct agent *agent, struct rpc *rpc, struct storage *storage, struct error **err)
+run(struct agent *agent, struct rpc *rpc, struct storage *storage, struct gluster *gluster,
+    struct error **err)
 {
     const struct config *config = agent->config;
 
@@ -119,6 +117,7 @@ run(struct agent *agent, struct rpc *rpc, struct storage *storage, struct error 
     if (!rpc_open(rpc, agent, err))
         return false;
     tell_backends(agent);
+    gluster_open(gluster, agent);
     if (!storage_open(storage, agent, settled, rpc, err))
         return false;
     log_info("%s %s, instance %s, host %s", PACKAGE_STRING, config->name, agent->instance,
@@ -133,6 +132,7 @@ main(int argc, char **argv)
     static struct agent agent;
     struct rpc *rpc = rpc_new();
     struct storage *storage = storage_new();
+    struct gluster *gluster = gluster_new();
     const struct verb_table tables[] = {
         { host_verbs, NULL },
         { task_verbs, NULL },
@@ -149,6 +149,8 @@ main(int argc, char **argv)
         { image_optimize_verbs, storage },
         { image_merge_verbs, storage },
         { ticket_verbs, storage },
+        { peer_verbs, gluster },
+        { volume_verbs, gluster },
     };
     struct error *error = NULL;
     struct config *config;
@@ -175,7 +177,7 @@ main(int argc, char **argv)
     }
     log_open(config->log_level);
     prepare_process();
-    if (!run(&agent, rpc, storage, &error))
+    if (!run(&agent, rpc, storage, gluster, &error))
         log_error("%s", error->message);
     return 1;
 }

@@ -155,6 +155,7 @@ task_table_new(struct agent *agent, unsigned retention_s, unsigned history_count
     table->lanes[POOL_COPY].name = "copy workers";
     /* Copies wait their turn as long as it takes: a busy copy is no stuck one. */
     table->lanes[POOL_COPY].stuck_ms = UINT32_MAX;
+    table->lanes[POOL_GLUSTER].name = "gluster";
     table->fade.fire = fade;
     timer_arm(agent->loop, &table->fade, 1000);
     return table;

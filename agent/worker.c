@@ -203,6 +203,7 @@ workers_new(struct loop *loop, unsigned threads, unsigned copy_threads)
     workers->loop = loop;
     workers->pools[POOL_REPOSITORY].limit = threads;
     workers->pools[POOL_COPY].limit = copy_threads;
+    workers->pools[POOL_GLUSTER].limit = GLUSTER_THREADS;
     for (size_t i = 0; i < POOL_COUNT; i++) {
         struct pool_threads *pool = &workers->pools[i];
 

@@ -21,6 +21,7 @@ enum pool {
     POOL_REPOSITORY, /* short blocking steps on files; --workers threads, shared by all lanes, and
                         one more for a lane that finds them all held */
     POOL_COPY,       /* long ones: copies, checksums; threads of their own, likewise */
+    POOL_GLUSTER,    /* questions to glusterd, which may take minutes: few at once, for it locks */
     POOL_COUNT
 };
 
@@ -48,6 +49,9 @@ struct job {
 };
 
 struct workers;
+/* At once, of POOL_GLUSTER. */
+#define GLUSTER_THREADS 4
+
 /* 'threads': of POOL_REPOSITORY; 'copy_threads': of POOL_COPY.  Started when first needed. */
 struct workers *workers_new(struct loop *loop, unsigned threads, unsigned copy_threads);
 /* Ends the threads when they are idle, and waits for them.  For tests. */

@@ -14,6 +14,7 @@
 
 #include "agent/agent.h"
 #include "agent/task.h"
+#include "gluster/gluster.h"
 #include "rpc/server.h"
 #include "storage/storage.h"
 
@@ -21,7 +22,8 @@ static const struct verb *const tables[] = {
     host_verbs,           task_verbs,           event_verbs,       rpc_verbs,
     repository_verbs,     image_verbs,          image_copy_verbs,  image_export_verbs,
     image_check_verbs,    image_snapshot_verbs, image_serve_verbs, image_resize_verbs,
-    image_optimize_verbs, image_merge_verbs,    ticket_verbs
+    image_optimize_verbs, image_merge_verbs,    ticket_verbs,      peer_verbs,
+    volume_verbs
 };
 
 #define FOR_EACH_VERB(verb)                                                                        \

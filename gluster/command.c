@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <config.h>
+
+#include "gluster/command.h"
+
+#include <string.h>
+
+#include "agent/base/child.h"
+#include "agent/base/name.h"
+#include "agent/base/thread.h"
+
+#define OUTPUT_SIZE_MAX (64U * 1024 * 1024)
+#define MEMORY_SIZE_MAX (2ULL * 1024 * 1024 * 1024)
+#define TIMEOUT_S 120
+#define GRACE_S 10 /* gluster ends by itself first, and says why */
+#define ARGUMENTS_MAX 4096
+#define RETRY_FIRST_MS 100
+#define RETRY_LONGEST_MS 2000
+#define RETRY_ALTOGETHER_MS 30000
+
+/* The first that fits.  Numbers are of glusterfs-errno.h; most refusals come with a number that says
+   nothing (-1, 30800, EINVAL), so their words decide. */
+static const struct gluster_failure failures[] = {
+    { 30802, NULL, ERROR_BUSY, NULL, NULL },
+    { 0, "another transaction", ERROR_BUSY, NULL, NULL },
+    { 0, "locking failed", ERROR_BUSY, NULL, NULL },
+    { 0, "cluster lock not held", ERROR_BUSY, NULL, NULL },
+    { 0, "request timed out", ERROR_TIMEOUT, NULL, NULL },
+    { 0, "check if gluster daemon is operational", ERROR_BACKEND_UNAVAILABLE, NULL, NULL },
+    { 0, "connection to glusterd", ERROR_BACKEND_UNAVAILABLE, NULL, NULL },
+    { 30806, NULL, ERROR_NOT_FOUND, NULL, NULL },
+    { 30807, NULL, ERROR_NOT_FOUND, NULL, NULL },
+    { 0, "does not exist", ERROR_NOT_FOUND, NULL, NULL },
+    { 30811, NULL, ERROR_ALREADY_EXISTS, NULL, NULL },
+    { 30812, NULL, ERROR_ALREADY_EXISTS, NULL, NULL },
+    { 0, "already exists", ERROR_ALREADY_EXISTS, NULL, NULL },
+    { 0, "already started", ERROR_WRONG_STATE, "started", "stopped" },
+    { 0, "is not started", ERROR_WRONG_STATE, "stopped", "started" },
+    { 0, "not in started state", ERROR_WRONG_STATE, "stopped", "started" },
+    { 0, "is not in the started state", ERROR_WRONG_STATE, "stopped", "started" },
+    { 0, "has been started", ERROR_WRONG_STATE, "started", "stopped" },
+};
+
+static bool
+fits(const struct gluster_failure *failure, int number, const char *text)
+{
+    return (!failure->number || failure->number == number) &&
+           (!failure->text || strcasestr(text, failure->text));
+}
+
+const struct gluster_failure *
+gluster_failure_find(int number, const char *text)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(failures); i++)
+        if (fits(&failures[i], number, text))
+            return &failures[i];
+    return NULL;
+}
+
+/* gluster's own words, in one line of UTF-8: it says some things in several, with trailing blanks. */
+static char *
+tidy(const char *text)
+{
+    struct text tidied = TEXT_INIT;
+
+    for (const char *at = text; *at;) {
+        size_t size = utf8_character_size(at, strlen(at));
+
+        if (size > 1 || (unsigned char)*at > ' ')
+            text_append(&tidied, size ? at : "?", size ? size : 1);
+        else if (tidied.length && tidied.bytes[tidied.length - 1] != ' ')
+            text_append_char(&tidied, ' ');
+        at += size ? size : 1;
+    }
+    while (tidied.length && strchr(" .", tidied.bytes[tidied.length - 1]))
+        tidied.bytes[--tidied.length] = '\0';
+    return text_take(&tidied);
+}
+
+static bool
+fail(const struct gluster_command *command, int number, const char *words, struct error **err)
+{
+    const struct gluster_failure *failure = gluster_failure_find(number, words);
+    enum error_code code = failure ? failure->code : ERROR_BACKEND_FAILED;
+    _cleanup_free_ char *text = tidy(*words ? words : "it does not say why");
+
+    if ((code == ERROR_NOT_FOUND || code == ERROR_ALREADY_EXISTS) && !command->id)
+        code = ERROR_BACKEND_FAILED;
+    error_set(err, code, "%s: %s",
+              code == ERROR_BACKEND_UNAVAILABLE ? "glusterd does not answer" : "glusterd refused",
+              text);
+    error_data_text(err, "backend", "gluster");
+    error_data_number(err, "code", number);
+    error_data_text(err, "text", "%s", text);
+    if (code == ERROR_NOT_FOUND || code == ERROR_ALREADY_EXISTS) {
+        error_data_text(err, "kind", "%s", command->kind);
+        error_data_text(err, "id", "%s", command->id);
+    }
+    if (code == ERROR_WRONG_STATE) {
+        error_data_text(err, "state", "%s", failure->state);
+        error_data_text(err, "needs", "%s", failure->needs);
+    }
+    if (code == ERROR_BACKEND_UNAVAILABLE)
+        error_data_text(err, "reason", "%s", text);
+    if (code == ERROR_BUSY)
+        error_data_number(err, "retryAfterMs", RETRY_LONGEST_MS);
+    return false;
+}
+
+static const char *refusal; /* set before threads */
+
+void
+gluster_command_refuse(const char *reason)
+{
+    refusal = reason;
+}
+
+/* What stands on standard error says more than usage printed instead of XML, if anything stands there. */
+static bool
+judge_text(const struct gluster_command *command, const struct text *output,
+           const struct text *errors, int status, struct error **err)
+{
+    const char *words = errors->length   ? errors->bytes
+                        : output->length ? output->bytes
+                                         : "it printed nothing";
+
+    return fail(command, status, words, err);
+}
+
+static bool
+judge(const struct gluster_command *command, const struct xml_document *document,
+      struct error **err)
+{
+    const struct xml_node *root = xml_root(document);
+    const char *result = xml_text(root, "opRet");
+
+    if (!*result)
+        return fail(command, 0, "its answer has no opRet", err);
+    if (strcmp(result, "0") == 0)
+        return true;
+    return fail(command, (int)xml_count(root, "opErrno"), xml_text(root, "opErrstr"), err);
+}
+
+static bool
+is_xml(const struct text *output)
+{
+    return output->length && output->bytes[0] == '<';
+}
+
+static bool
+ask(const struct gluster_command *command, struct text *ret_output, struct text *ret_errors,
+    int *ret_status, struct error **err)
+{
+    unsigned timeout_s = command->timeout_s ? command->timeout_s : TIMEOUT_S;
+    const struct child_limits limits = { .timeout_ms = (timeout_s + GRACE_S) * 1000,
+                                         .memory_size = MEMORY_SIZE_MAX,
+                                         .output_size = OUTPUT_SIZE_MAX,
+                                         .abort = command->abort };
+    _cleanup_free_ char *timeout = xprintf("--timeout=%u", timeout_s);
+    _cleanup_free_ const char **argv = xalloc((ARGUMENTS_MAX + 5) * sizeof(*argv));
+    size_t count = 0;
+
+    argv[count++] = "gluster";
+    argv[count++] = "--mode=script";
+    argv[count++] = "--xml";
+    argv[count++] = timeout;
+    for (size_t i = 0; command->arguments[i]; i++) {
+        if (i == ARGUMENTS_MAX) {
+            error_set(err, ERROR_LIMIT_EXCEEDED, "a command of gluster takes %d words at most",
+                      ARGUMENTS_MAX);
+            error_data_text(err, "limit", "words");
+            return error_data_number(err, "max", ARGUMENTS_MAX);
+        }
+        argv[count++] = command->arguments[i];
+    }
+    if (child_ask(argv, -1, &limits, ret_output, ret_errors, ret_status, err))
+        return true;
+    return error_wrap(err, "cannot ask glusterd");
+}
+
+bool
+gluster_command_run(const struct gluster_command *command, struct xml_document **ret_document,
+                    struct error **err)
+{
+    _cleanup_text_ struct text output = TEXT_INIT, errors = TEXT_INIT;
+    _cleanup_(xml_freep) struct xml_document *document = NULL;
+    int status;
+
+    WORKER_ONLY();
+    if (refusal) {
+        error_set(err, ERROR_BACKEND_UNAVAILABLE, "glusterd is not asked: %s", refusal);
+        error_data_text(err, "backend", "gluster");
+        return error_data_text(err, "reason", "%s", refusal);
+    }
+    if (!ask(command, &output, &errors, &status, err))
+        return false;
+    if (!is_xml(&output))
+        return judge_text(command, &output, &errors, status, err);
+    if (!xml_parse(output.bytes, output.length, &document, err) || !judge(command, document, err))
+        return false;
+    if (ret_document)
+        *ret_document = TAKE(document);
+    return true;
+}
+
+enum outcome
+gluster_command_fail(struct call *call, struct error *error)
+{
+    unsigned doublings = call_attempts(call) - 1;
+    uint64_t delay_ms = doublings < 5 ? RETRY_FIRST_MS << doublings : RETRY_LONGEST_MS;
+    enum outcome outcome;
+
+    if (error->code != ERROR_BUSY || call_elapsed_ms(call) >= RETRY_ALTOGETHER_MS)
+        return call_fail(call, error);
+    outcome = call_retry(call, delay_ms, "%s", error->message);
+    error_free(error);
+    return outcome;
+}

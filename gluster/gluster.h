@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What agent/hostlerd.c sees of Gluster: one object, its start, and its verb tables.
+ *
+ * Everything is glusterd's: volumes, peers, and the operations that run for hours.  Nothing of it is
+ * kept here but what glusterd said last (gluster/question.h), so killing the agent loses nothing.
+ */
+#ifndef GLUSTER_GLUSTER_H
+#define GLUSTER_GLUSTER_H
+
+#include "agent/verb.h"
+
+struct agent;
+struct gluster;
+
+/* The context of the tables below. */
+struct gluster *gluster_new(void);
+
+/* Loop.  Finds out in the background whether there is a glusterd, unless --gluster is none. */
+void gluster_open(struct gluster *gluster, struct agent *agent);
+
+extern const struct verb peer_verbs[];   /* list */
+extern const struct verb volume_verbs[]; /* list */
+
+#endif

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Peers: the hosts of the pool, as the glusterd here sees them.  This host is one of them.
+ */
+#ifndef GLUSTER_PEER_H
+#define GLUSTER_PEER_H
+
+#include "agent/base/error.h"
+#include "agent/verb.h"
+#include "gluster/question.h"
+#include "gluster/xml.h"
+
+struct peer {
+    char *uuid, *host; /* owned; the glusterd that was asked calls itself "localhost" */
+    bool connected;
+    bool here; /* it is the one that was asked */
+};
+
+struct peers {
+    struct peer *all; /* owned */
+    size_t count;
+};
+
+/* Worker. */
+bool peers_ask(const atomic_bool *abort, struct peers *ret_peers, struct error **err) _must_check_;
+/* What an answer to "pool list" says.  Any thread. */
+bool peers_read(const struct xml_document *document, struct peers *ret_peers, struct error **err)
+    _must_check_;
+void peers_done(struct peers *peers);
+#define _cleanup_peers_ _cleanup_(peers_done)
+
+/* The object of peer.list and of peer.changed. */
+void peer_write(const struct peer *peer, struct writer *writer);
+extern const struct shape peer_shape;
+
+/* Item: a peer. */
+extern const struct gluster_question peer_question;
+
+#endif

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <config.h>
+
+#include "gluster/command.h"
+#include "gluster/gluster.h"
+#include "gluster/volume.h"
+
+struct list_args {
+    bool fresh;
+};
+
+static const struct shape volume_list_shape = {
+    .name = "VolumeList",
+    .schema = GLUSTER_ANSWER_SCHEMA("volumes", "{\"$ref\":\"#/components/schemas/Volume\"}"),
+};
+
+static enum outcome
+list_answer(struct call *call)
+{
+    const struct list_args *args = call->args;
+
+    return gluster_answer(call, &volume_question, NULL, NULL, args->fresh, call->state);
+}
+
+const struct verb volume_verbs[] = {
+    {
+        .name = "volume.list",
+        .summary = "List the pool's volumes: what they are made of, and their options.",
+        .role = ROLE_VIEWER,
+        .kind = VERB_READS,
+        .args_size = sizeof(struct list_args),
+        .params = PARAMS(GLUSTER_FRESH_PARAM(list_args)),
+        .result = &volume_list_shape,
+        .errors = ERRORS(GLUSTER_ERRORS),
+        .steps = STEPS({ "answer", list_answer, .pool = POOL_LOOP }),
+        .state_size = sizeof(struct gluster_wish),
+    },
+    { 0 },
+};

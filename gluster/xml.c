@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <config.h>
+
+#include "gluster/xml.h"
+
+#include <errno.h>
+#include <libxml/parser.h>
+#include <libxml/tree.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/base/name.h"
+
+/* struct xml_document is an xmlDoc and struct xml_node an xmlNode under names of our own. */
+static xmlDoc *
+doc_of(const struct xml_document *document)
+{
+    return (xmlDoc *)(uintptr_t)document;
+}
+
+static const xmlNode *
+lib_node(const struct xml_node *node)
+{
+    return (const xmlNode *)(const void *)node;
+}
+
+static const struct xml_node *
+our_node(const xmlNode *node)
+{
+    return (const struct xml_node *)(const void *)node;
+}
+
+void
+xml_prepare(void)
+{
+    xmlInitParser();
+}
+
+/* glusterd's answers have no document type; one that has wants something of us. */
+static void
+refuse_document_type(void *context, const xmlChar *name, const xmlChar *external_id,
+                     const xmlChar *system_id)
+{
+    xmlParserCtxt *parser = context;
+
+    (void)name;
+    (void)external_id;
+    (void)system_id;
+    xmlStopParser(parser);
+    parser->errNo = XML_ERR_UNSUPPORTED_ENCODING; /* any: what is read so far must not count */
+    parser->wellFormed = 0;
+}
+
+static bool
+refuse(const char *reason, struct error **err)
+{
+    error_set(err, ERROR_BACKEND_FAILED, "cannot read what gluster printed: %s", reason);
+    error_data_text(err, "backend", "gluster");
+    return error_data_text(err, "text", "%s", reason);
+}
+
+static const char *
+last_reason(xmlParserCtxt *parser, char *room, size_t size)
+{
+    const xmlError *error = xmlCtxtGetLastError(parser);
+
+    if (!error || !error->message)
+        return "it is no XML document, or has a document type";
+    (void)snprintf(room, size, "line %d: %s", error->line, error->message);
+    room[strcspn(room, "\n")] = '\0';
+    return utf8_valid(room, strlen(room)) ? room : "it is not UTF-8";
+}
+
+bool
+xml_parse(const char *bytes, size_t size, struct xml_document **ret_document, struct error **err)
+{
+    xmlParserCtxt *parser;
+    xmlDoc *document;
+    char room[256];
+
+    if (size == 0)
+        return refuse("it printed nothing", err);
+    if (size > INT_MAX)
+        return refuse("it is too large", err);
+    parser = xmlNewParserCtxt();
+    if (!parser)
+        return refuse("no memory for it", err);
+    parser->sax->internalSubset = refuse_document_type;
+    document = xmlCtxtReadMemory(parser, bytes, (int)size, NULL, NULL,
+                                 XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING |
+                                     XML_PARSE_NOCDATA);
+    if (!document || !xmlDocGetRootElement(document)) {
+        refuse(last_reason(parser, room, sizeof(room)), err);
+        xmlFreeDoc(document);
+        xmlFreeParserCtxt(parser);
+        return false;
+    }
+    xmlFreeParserCtxt(parser);
+    *ret_document = (struct xml_document *)(void *)document;
+    return true;
+}
+
+void
+xml_free(struct xml_document *document)
+{
+    xmlFreeDoc(doc_of(document));
+}
+
+const struct xml_node *
+xml_root(const struct xml_document *document)
+{
+    return our_node(xmlDocGetRootElement(doc_of(document)));
+}
+
+static bool
+has_name(const xmlNode *node, const char *name)
+{
+    return node->type == XML_ELEMENT_NODE && (!name || strcmp((const char *)node->name, name) == 0);
+}
+
+static const struct xml_node *
+find(const xmlNode *node, const char *name)
+{
+    while (node && !has_name(node, name))
+        node = node->next;
+    return our_node(node);
+}
+
+const struct xml_node *
+xml_child(const struct xml_node *parent, const char *name)
+{
+    return parent ? find(lib_node(parent)->children, name) : NULL;
+}
+
+const struct xml_node *
+xml_next(const struct xml_node *node)
+{
+    return node ? find(lib_node(node)->next, xml_name(node)) : NULL;
+}
+
+const struct xml_node *
+xml_first(const struct xml_node *parent)
+{
+    return xml_child(parent, NULL);
+}
+
+const struct xml_node *
+xml_following(const struct xml_node *node)
+{
+    return node ? find(lib_node(node)->next, NULL) : NULL;
+}
+
+const char *
+xml_name(const struct xml_node *node)
+{
+    return (const char *)lib_node(node)->name;
+}
+
+const char *
+xml_content(const struct xml_node *node)
+{
+    /* Text is one node: comments apart, which glusterd does not write, the parser joins its pieces. */
+    const xmlNode *child = node ? lib_node(node)->children : NULL;
+
+    return child && child->type == XML_TEXT_NODE && child->content ? (const char *)child->content
+                                                                   : "";
+}
+
+const char *
+xml_text(const struct xml_node *parent, const char *name)
+{
+    return xml_content(xml_child(parent, name));
+}
+
+char *
+xml_attribute(const struct xml_node *node, const char *name)
+{
+    xmlChar *value = node ? xmlGetNoNsProp(lib_node(node), (const xmlChar *)name) : NULL;
+    char *copy = value ? xstrdup((const char *)value) : NULL;
+
+    xmlFree(value);
+    return copy;
+}
+
+bool
+xml_number(const struct xml_node *parent, const char *name, uint64_t *ret_value)
+{
+    const char *text = xml_text(parent, name);
+    unsigned long long value;
+    char *end;
+
+    if (*text < '0' || *text > '9')
+        return false;
+    errno = 0;
+    value = strtoull(text, &end, 10);
+    if (errno || *end)
+        return false;
+    *ret_value = value;
+    return true;
+}
+
+uint64_t
+xml_count(const struct xml_node *parent, const char *name)
+{
+    uint64_t value = 0;
+
+    (void)xml_number(parent, name, &value);
+    return value;
+}

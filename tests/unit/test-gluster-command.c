@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The runner against a program of the test's own that stands in for gluster: what it printed, and with
+ * which status, is what matters here.  Real answers are read in the tests of each object.
+ */
+#include <config.h>
+
+#include "gluster/command.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+/* cmocka.h needs the four above. */
+#include <cmocka.h>
+
+static char folder[] = "/tmp/hostler-test-gluster-XXXXXX";
+static char *path;
+
+/* What "gluster" does from now on: a shell script. */
+static void
+make_gluster(const char *script)
+{
+    FILE *file = fopen(path, "w");
+
+    assert_non_null(file);
+    assert_true(fprintf(file, "#!/bin/sh\n%s\n", script) > 0);
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(chmod(path, 0700), 0);
+}
+
+static struct error *
+failure_of(const char *script, enum error_code code)
+{
+    const struct gluster_command command = { .arguments = GLUSTER_ARGUMENTS("volume", "info"),
+                                             .kind = "volume",
+                                             .id = "gv0",
+                                             .timeout_s = 30 };
+    struct xml_document *document = NULL;
+    struct error *err = NULL;
+
+    make_gluster(script);
+    assert_false(gluster_command_run(&command, &document, &err));
+    assert_null(document);
+    if (err->code != code)
+        fail_msg("%s (%s) instead of %s", error_code_name(err->code), err->message,
+                 error_code_name(code));
+    return err;
+}
+
+#define FAILED(number, words)                                                                      \
+    "echo '<?xml version=\"1.0\"?><cliOutput><opRet>-1</opRet><opErrno>" #number                   \
+    "</opErrno><opErrstr>" words "</opErrstr></cliOutput>'; exit 1"
+
+static void
+arguments_arrive_and_the_answer_is_read(void **unused)
+{
+    const struct gluster_command command = { .arguments =
+                                                 GLUSTER_ARGUMENTS("volume", "set", "a b", "$x") };
+    _cleanup_(xml_freep) struct xml_document *document = NULL;
+    _cleanup_(error_freep) struct error *err = NULL;
+
+    (void)unused;
+    make_gluster("printf '<cliOutput><opRet>0</opRet><words>'; printf '%s|' \"$@\"; "
+                 "echo '</words></cliOutput>'");
+    assert_true(gluster_command_run(&command, &document, &err));
+    assert_string_equal(xml_text(xml_root(document), "words"),
+                        "--mode=script|--xml|--timeout=120|volume|set|a b|$x|");
+    assert_true(gluster_command_run(&command, NULL, &err));
+}
+
+static void
+glusterds_words_and_number_are_told(void **unused)
+{
+    _cleanup_(error_freep) struct error *err =
+        failure_of(FAILED(30800, "Something  went\n wrong."), ERROR_BACKEND_FAILED);
+
+    (void)unused;
+    assert_string_equal(err->message, "glusterd refused: Something went wrong");
+    assert_string_equal(err->data,
+                        "\"backend\":\"gluster\",\"code\":30800,\"text\":\"Something went wrong\"");
+}
+
+static void
+common_refusals_get_names_of_our_own(void **unused)
+{
+    static const struct {
+        const char *script;
+        enum error_code code;
+        const char *data;
+    } table[] = {
+        { FAILED(30806, "Volume gv0 does not exist"), ERROR_NOT_FOUND,
+          "\"kind\":\"volume\",\"id\":\"gv0\"" },
+        { FAILED(30800, "Volume gv0 already exists"), ERROR_ALREADY_EXISTS, "\"id\":\"gv0\"" },
+        { FAILED(30800, "Volume gv0 already started"), ERROR_WRONG_STATE,
+          "\"state\":\"started\",\"needs\":\"stopped\"" },
+        { FAILED(30800, "Volume gv0 is not started"), ERROR_WRONG_STATE, "\"needs\":\"started\"" },
+        { FAILED(30800, "Another transaction is in progress for gv0. Please try again"), ERROR_BUSY,
+          "\"retryAfterMs\":2000" },
+        { FAILED(30800, "Error : Request timed out"), ERROR_TIMEOUT, "\"backend\":\"gluster\"" },
+        { "echo 'Connection failed. Please check if gluster daemon is operational.'; exit 1",
+          ERROR_BACKEND_UNAVAILABLE, "\"reason\":\"Connection failed" },
+        { "echo 'Usage: volume info'; exit 1", ERROR_BACKEND_FAILED, "\"text\":\"Usage: volume" },
+        { "exit 1", ERROR_BACKEND_FAILED, "it printed nothing" },
+        { "echo '<a/>'", ERROR_BACKEND_FAILED, "no opRet" },
+        { "echo '<cliOutput><opRet>0</opRet>'", ERROR_BACKEND_FAILED, "\"text\":" },
+        { "kill -9 $$", ERROR_BACKEND_FAILED, "\"code\":-9" },
+    };
+
+    (void)unused;
+    for (size_t i = 0; i < ARRAY_COUNT(table); i++) {
+        _cleanup_(error_freep) struct error *err = failure_of(table[i].script, table[i].code);
+
+        if (!strstr(err->data, table[i].data))
+            fail_msg("%s has no %s", err->data, table[i].data);
+    }
+}
+
+static void
+output_without_end_is_cut_off(void **unused)
+{
+    (void)unused;
+    error_free(failure_of("exec yes '<a>'", ERROR_LIMIT_EXCEEDED));
+}
+
+static void
+an_abort_ends_it(void **unused)
+{
+    atomic_bool abort = true;
+    const struct gluster_command command = { .arguments = GLUSTER_ARGUMENTS("volume", "info"),
+                                             .abort = &abort };
+    _cleanup_(error_freep) struct error *err = NULL;
+
+    (void)unused;
+    make_gluster("exec sleep 1000");
+    assert_false(gluster_command_run(&command, NULL, &err));
+    assert_int_equal(err->code, ERROR_TASK_ABORTED);
+}
+
+static void
+nothing_is_asked_when_it_is_switched_off(void **unused)
+{
+    (void)unused;
+    gluster_command_refuse("switched off");
+    error_free(
+        failure_of("echo '<cliOutput><opRet>0</opRet></cliOutput>'", ERROR_BACKEND_UNAVAILABLE));
+    gluster_command_refuse(NULL);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(arguments_arrive_and_the_answer_is_read),
+        cmocka_unit_test(glusterds_words_and_number_are_told),
+        cmocka_unit_test(common_refusals_get_names_of_our_own),
+        cmocka_unit_test(output_without_end_is_cut_off),
+        cmocka_unit_test(an_abort_ends_it),
+        cmocka_unit_test(nothing_is_asked_when_it_is_switched_off),
+    };
+    _cleanup_free_ char *search = NULL;
+    int failures;
+
+    xml_prepare();
+    if (!mkdtemp(folder))
+        return 1;
+    path = xprintf("%s/gluster", folder);
+    search = xprintf("%s:/usr/bin:/bin", folder);
+    if (setenv("PATH", search, 1) < 0)
+        return 1;
+    failures = cmocka_run_group_tests(tests, NULL, NULL);
+    (void)unlink(path);
+    (void)rmdir(folder);
+    free(path);
+    return failures;
+}
