@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fixtures of the tests with real servers: one glusterd for all tests of a process."""
+"""Fixtures of the tests with real servers: one glusterd, and one pool of three, for all tests of a process."""
 import itertools
 
 import pytest
 
 from rig.gluster import ADDRESS, Gluster
+from rig.pool import Pool
 
 numbers = itertools.count(1)
 
@@ -35,3 +36,25 @@ def volume(gluster):
 def pair(make_agent, gluster):
     """Two agents that reach the volumes, each with a 'dir' repository of its own, 'near'."""
     return [make_agent(name, name=name, repositories=["near"], network=gluster.network) for name in ("one", "two")]
+
+
+@pytest.fixture(scope="session")
+def pool():
+    """Three hosts without a volume, all alive: a test leaves it so."""
+    with Pool() as hosts:
+        yield hosts
+
+
+@pytest.fixture
+def host_agents(make_agent, pool):
+    """An agent on each host of the pool."""
+    return [make_agent(host.name, name=host.name, wrapper=host.enter) for host in pool.hosts]
+
+
+@pytest.fixture
+def agents(host_agents):
+    """A client of each."""
+    clients = [agent.connect() for agent in host_agents]
+    yield clients
+    for client in clients:
+        client.close()

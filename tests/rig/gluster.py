@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A real glusterd with real bricks, in namespaces of its own: it sees no glusterd of the host, and none
 sees it.  Its network has one address; agents that are to reach it are started in the same network
-(Agent(network=...)).  Everything in it dies with the first process of its PID namespace."""
+(Agent(network=...)).  Everything in it dies with the first process of its PID namespace.
+
+Pools of several are rig/pool.py; what both need is here too."""
 import os
 import pathlib
 import re
@@ -15,7 +17,6 @@ ADDRESS = "10.77.1.1"  # glusterd refuses loopback addresses as bricks'
 TIMEOUT = 60.0
 
 INIT = r"""
-set -e
 mount --make-rprivate /
 mount -t tmpfs tmpfs /run
 mkdir -p /run/gluster /var/lib/glusterd /var/log/glusterfs
@@ -24,12 +25,114 @@ mount --bind "$1/log" /var/log/glusterfs
 ip link set lo up
 ip addr add "$2/32" dev lo
 glusterd --log-level WARNING --pid-file /run/glusterd.pid
-echo ready
-read -r line || true  # and reaps, as the first process must: bash does
 """
+REAP = "read -r line || true"  # bash does, while it reads, as the first process must
 
 
-class Gluster:
+def wait_for(condition, what, timeout=TIMEOUT):
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, f"waited in vain for {what}"
+        time.sleep(0.05)
+
+
+class Cell:
+    """Namespaces (network, mounts, processes, name), within those of another cell or this machine's.
+    Their first process runs a script of bash, once go() says so, that prints 'ready' and then reads:
+    it dies with this process, by that end of file, and all in the cell with it."""
+
+    def __init__(self, script, *arguments, around=None):
+        script = f"set -e\necho here\nread -r line\n{script}\necho ready\n{REAP}"
+        self.process = subprocess.Popen(
+            [*(around.enter if around else ()), "unshare", "--net", "--mount", "--pid", "--uts", "--fork",
+             "--kill-child", "--mount-proc", "bash", "-c", script, "init", *arguments],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self.expect("here")
+        self.init = self.process.pid
+        for _ in range(2 if around else 1):  # nsenter and unshare each fork
+            self.init = int(open(f"/proc/{self.init}/task/{self.init}/children").read().split()[0])
+        self.network = f"/proc/{self.init}/ns/net"
+        self.enter = ["nsenter", "--target", str(self.init), "--mount", "--net", "--pid", "--uts"]
+
+    def go(self):
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        self.expect("ready")
+        return self
+
+    def expect(self, word):
+        line = self.process.stdout.readline()
+        assert line == word + "\n", f"no '{word}' but '{line}': {self.process.poll()}"
+
+    def inside(self, *command, **options):
+        options = {"capture_output": True, "text": True, "timeout": TIMEOUT, **options}
+        return subprocess.run([*self.enter, *command], **options)
+
+    def processes(self, program):
+        """(this machine's number, command line) of each process in it that runs 'program'."""
+        namespace = os.readlink(f"/proc/{self.init}/ns/pid")
+        for entry in pathlib.Path("/proc").iterdir():
+            try:
+                if entry.name.isdigit() and os.readlink(entry / "ns/pid") == namespace:
+                    command = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
+                    if os.path.basename(command[0]) == program:
+                        yield int(entry.name), command
+            except OSError:  # it is just ending
+                continue
+
+    def bricks(self):
+        """This machine's numbers of its brick processes, by the brick's folder."""
+        return {command[command.index("--brick-name") + 1]: pid
+                for pid, command in self.processes("glusterfsd") if "--brick-name" in command}
+
+    def close(self):
+        if self.process.poll() is None:
+            os.kill(self.init, signal.SIGKILL)
+            self.process.wait()
+        self.process.stdin.close()
+        self.process.stdout.close()
+
+
+class Commands:
+    """What is asked of a glusterd by its command line, whichever it is: run() is the heir's."""
+
+    def create_volume(self, name, bricks, kind, options):
+        """A started volume of 'bricks' (ADDRESS:FOLDER)."""
+        self.run("volume", "create", name, *kind, *bricks, "force")
+        # A dead server is given up on in seconds, not in the usual 42.
+        for option, value in (("network.ping-timeout", "3"), *options):
+            self.run("volume", "set", name, option, value)
+        self.run("volume", "start", name)
+        self.wait_online(name, len(bricks))
+
+    def wait_online(self, volume, bricks):
+        """That many of its bricks."""
+        def online():
+            text = self.run("volume", "status", volume, check=False).stdout
+            # A long brick's name is wrapped: its figures are then on the line behind.
+            return len(re.findall(r"Brick .*?\s+\d+\s+\d+\s+Y\s+\d+", text, re.DOTALL)) >= bricks
+        wait_for(online, f"the bricks of {volume}")
+
+    def restart_bricks(self, volume, bricks):
+        """Those that are dead."""
+        self.run("volume", "start", volume, "force")
+        self.wait_online(volume, bricks)
+
+    def wait_healed(self, volume):
+        def healed():
+            text = self.run("volume", "heal", volume, "info", "summary", check=False).stdout
+            counts = re.findall(r"Total Number of entries: (\S+)", text)
+            return counts and all(count == "0" for count in counts)
+        wait_for(healed, f"the healing of {volume}")
+
+
+def gluster_command(cell, arguments, check):
+    done = cell.inside("gluster", "--mode=script", *arguments)
+    assert not check or done.returncode == 0, f"gluster {arguments}: {done.stdout}{done.stderr}"
+    return done
+
+
+class Gluster(Commands):
     """One server, any number of volumes.  Bricks lie below 'folder'."""
 
     def __init__(self):
@@ -37,33 +140,14 @@ class Gluster:
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="hostler-gl-"))
         for name in ("lib", "log", "bricks"):
             (self.folder / name).mkdir()
-        self.process = subprocess.Popen(
-            ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc",
-             "bash", "-c", INIT, "init", str(self.folder), ADDRESS],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        line = self.process.stdout.readline()
-        assert line == "ready\n", f"glusterd did not start: {self.process.wait()}"
-        children = f"/proc/{self.process.pid}/task/{self.process.pid}/children"
-        self.init = int(open(children).read().split()[0])
-        self.network = f"/proc/{self.init}/ns/net"
-        self.wait_for(lambda: self.run("peer", "status", check=False).returncode == 0, "glusterd")
-
-    def inside(self, *command, **options):
-        return subprocess.run(["nsenter", "--target", str(self.init), "--mount", "--net", "--pid", *command],
-                              capture_output=True, text=True, timeout=TIMEOUT, **options)
+        self.cell = Cell(INIT, str(self.folder), ADDRESS).go()
+        self.inside = self.cell.inside
+        self.network = self.cell.network
+        wait_for(lambda: self.run("peer", "status", check=False).returncode == 0, "glusterd")
 
     def run(self, *arguments, check=True):
         """The gluster command line."""
-        done = self.inside("gluster", "--mode=script", *arguments)
-        assert not check or done.returncode == 0, f"gluster {arguments}: {done.stdout}{done.stderr}"
-        return done
-
-    @staticmethod
-    def wait_for(condition, what):
-        deadline = time.monotonic() + TIMEOUT
-        while not condition():
-            assert time.monotonic() < deadline, f"waited in vain for {what}"
-            time.sleep(0.05)
+        return gluster_command(self.cell, arguments, check)
 
     def make_volume(self, name, bricks=3, *arguments, options=()):
         """A started volume of 'bricks' replicas (or what 'arguments' say)."""
@@ -71,40 +155,16 @@ class Gluster:
         for folder in folders:
             folder.mkdir()
         kind = arguments or (("replica", str(bricks)) if bricks > 1 else ())
-        self.run("volume", "create", name, *kind, *(f"{ADDRESS}:{folder}" for folder in folders), "force")
-        # A dead server is given up on in seconds, not in the usual 42.
-        for option, value in (("network.ping-timeout", "3"), *options):
-            self.run("volume", "set", name, option, value)
-        self.run("volume", "start", name)
-        self.wait_online(name, bricks)
+        self.create_volume(name, [f"{ADDRESS}:{folder}" for folder in folders], kind, options)
 
     def brick(self, volume, number):
         return self.folder / "bricks" / f"{volume}-{number}"
 
     def brick_pids(self, volume):
         """The host's numbers of its brick processes, by brick."""
-        pids = {}
-        for entry in pathlib.Path("/proc").iterdir():
-            if not entry.name.isdigit():
-                continue
-            try:
-                command = (entry / "cmdline").read_bytes().split(b"\0")
-            except OSError:
-                continue
-            if not command[0].endswith(b"glusterfsd") or b"--brick-name" not in command:
-                continue
-            path = command[command.index(b"--brick-name") + 1].decode()
-            match = re.fullmatch(re.escape(str(self.folder / "bricks" / volume)) + r"-(\d+)", path)
-            if match:
-                pids[int(match.group(1))] = int(entry.name)
-        return pids
-
-    def wait_online(self, volume, bricks):
-        def online():
-            text = self.run("volume", "status", volume, check=False).stdout
-            # A long brick's name is wrapped: its figures are then on the line behind.
-            return len(re.findall(r"Brick .*?\s+\d+\s+\d+\s+Y\s+\d+", text, re.DOTALL)) >= bricks
-        self.wait_for(online, f"the bricks of {volume}")
+        prefix = str(self.folder / "bricks" / volume) + "-"
+        return {int(folder[len(prefix):]): pid
+                for folder, pid in self.cell.bricks().items() if re.fullmatch(re.escape(prefix) + r"\d+", folder)}
 
     def kill_brick(self, volume, number):
         os.kill(self.brick_pids(volume)[number], signal.SIGKILL)
@@ -112,11 +172,6 @@ class Gluster:
     def kill_bricks(self, volume):
         for pid in self.brick_pids(volume).values():
             os.kill(pid, signal.SIGKILL)
-
-    def restart_bricks(self, volume, bricks):
-        """Those that are dead."""
-        self.run("volume", "start", volume, "force")
-        self.wait_online(volume, bricks)
 
     def pause_bricks(self, volume, paused):
         """Bricks that are silent, and not gone: as behind a network that drops everything."""
@@ -127,17 +182,6 @@ class Gluster:
         """glusterd itself: connections are accepted, by the kernel, and nothing is answered."""
         self.inside("sh", "-c", f'kill -{"STOP" if paused else "CONT"} $(cat /run/glusterd.pid)', check=True)
 
-    def wait_healed(self, volume):
-        def healed():
-            text = self.run("volume", "heal", volume, "info", "summary", check=False).stdout
-            counts = re.findall(r"Total Number of entries: (\S+)", text)
-            return counts and all(count == "0" for count in counts)
-        self.wait_for(healed, f"the healing of {volume}")
-
     def close(self):
-        if self.process.poll() is None:
-            os.kill(self.init, signal.SIGKILL)
-            self.process.wait()
-        self.process.stdin.close()
-        self.process.stdout.close()
+        self.cell.close()
         shutil.rmtree(self.folder, ignore_errors=True)
