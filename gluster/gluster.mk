@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 libhostler_a_SOURCES += \
+  gluster/brick.c gluster/brick.h \
   gluster/command.c gluster/command.h \
   gluster/gluster-internal.h \
   gluster/gluster.c gluster/gluster.h \
   gluster/peer-verbs.c \
   gluster/peer.c gluster/peer.h \
   gluster/question.c gluster/question.h \
-  gluster/volume-verbs.c \
+  gluster/volume-verbs.c gluster/volume-verbs.h \
   gluster/volume.c gluster/volume.h \
   gluster/xml.c gluster/xml.h
 
-UNIT_TESTS += tests/unit/test-gluster-command tests/unit/test-gluster-xml
+UNIT_TESTS += tests/unit/test-brick tests/unit/test-gluster-command tests/unit/test-gluster-xml

@@ -1,9 +1,34 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <config.h>
 
-#include "gluster/command.h"
+#include "gluster/volume-verbs.h"
+
 #include "gluster/gluster.h"
 #include "gluster/volume.h"
+
+struct volume_args {
+    char *volume;
+};
+
+void
+volume_name_object(const void *args, struct object_name *ret_object)
+{
+    const struct volume_args *named = args;
+
+    *ret_object = (struct object_name){ .kind = "volume", .id = named->volume };
+}
+
+enum outcome
+volume_command_step(struct call *call, const char *volume, const char *const *arguments)
+{
+    const struct gluster_command command = {
+        .arguments = arguments, .kind = "volume", .id = volume, .abort = call_abort_flag(call)
+    };
+    struct error *error = NULL;
+
+    return gluster_command_run(&command, NULL, &error) ? call_complete(call, NULL)
+                                                       : gluster_command_fail(call, error);
+}
 
 struct list_args {
     bool fresh;
