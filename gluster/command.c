@@ -31,9 +31,17 @@ static const struct gluster_failure failures[] = {
     { 30806, NULL, ERROR_NOT_FOUND, NULL, NULL },
     { 30807, NULL, ERROR_NOT_FOUND, NULL, NULL },
     { 0, "does not exist", ERROR_NOT_FOUND, NULL, NULL },
+    { 0, "failed to find :", ERROR_NOT_FOUND, NULL, NULL }, /* a snapshot to be cloned */
     { 30811, NULL, ERROR_ALREADY_EXISTS, NULL, NULL },
     { 30812, NULL, ERROR_ALREADY_EXISTS, NULL, NULL },
     { 0, "already exists", ERROR_ALREADY_EXISTS, NULL, NULL },
+    { 30803, NULL, ERROR_WRONG_STATE, "bricks down", "all bricks online" },
+    { 30805, NULL, ERROR_LIMIT_EXCEEDED, "snapshots of a volume", NULL },
+    { 30808, NULL, ERROR_WRONG_STATE, "rebalancing", "no rebalance" },
+    { 0, "is already activated", ERROR_WRONG_STATE, "active", "inactive" },
+    { 0, "is already deactivated", ERROR_WRONG_STATE, "inactive", "active" },
+    { 0, "is not activated", ERROR_WRONG_STATE, "inactive", "active" },
+    { 0, "first delete all the snapshots", ERROR_WRONG_STATE, "has snapshots", "no snapshots" },
     { 0, "already started", ERROR_WRONG_STATE, "started", "stopped" },
     { 0, "is not started", ERROR_WRONG_STATE, "stopped", "started" },
     { 0, "not in started state", ERROR_WRONG_STATE, "stopped", "started" },
@@ -77,14 +85,28 @@ tidy(const char *text)
     return text_take(&tidied);
 }
 
+/* What the limit is on, and how high, which the words tell: "... maximum limit of 256, for the volume". */
+static void
+tell_limit(const struct gluster_failure *failure, const char *words, struct error **err)
+{
+    const char *limit = strstr(words, "limit of ");
+
+    error_data_text(err, "limit", "%s", failure->state);
+    if (limit)
+        error_data_number(err, "max", strtol(limit + strlen("limit of "), NULL, 10));
+}
+
 static bool
 fail(const struct gluster_command *command, int number, const char *words, struct error **err)
 {
     const struct gluster_failure *failure = gluster_failure_find(number, words);
     enum error_code code = failure ? failure->code : ERROR_BACKEND_FAILED;
+    bool made = code == ERROR_ALREADY_EXISTS && command->made_id;
+    const char *kind = made ? command->made_kind : command->kind;
+    const char *id = made ? command->made_id : command->id;
     _cleanup_free_ char *text = tidy(*words ? words : "it does not say why");
 
-    if ((code == ERROR_NOT_FOUND || code == ERROR_ALREADY_EXISTS) && !command->id)
+    if ((code == ERROR_NOT_FOUND || code == ERROR_ALREADY_EXISTS) && !id)
         code = ERROR_BACKEND_FAILED;
     error_set(err, code, "%s: %s",
               code == ERROR_BACKEND_UNAVAILABLE ? "glusterd does not answer" : "glusterd refused",
@@ -93,13 +115,15 @@ fail(const struct gluster_command *command, int number, const char *words, struc
     error_data_number(err, "code", number);
     error_data_text(err, "text", "%s", text);
     if (code == ERROR_NOT_FOUND || code == ERROR_ALREADY_EXISTS) {
-        error_data_text(err, "kind", "%s", command->kind);
-        error_data_text(err, "id", "%s", command->id);
+        error_data_text(err, "kind", "%s", kind);
+        error_data_text(err, "id", "%s", id);
     }
     if (code == ERROR_WRONG_STATE) {
         error_data_text(err, "state", "%s", failure->state);
         error_data_text(err, "needs", "%s", failure->needs);
     }
+    if (code == ERROR_LIMIT_EXCEEDED)
+        tell_limit(failure, words, err);
     if (code == ERROR_BACKEND_UNAVAILABLE)
         error_data_text(err, "reason", "%s", text);
     if (code == ERROR_BUSY)
@@ -141,6 +165,18 @@ judge(const struct gluster_command *command, const struct xml_document *document
     return fail(command, (int)xml_count(root, "opErrno"), xml_text(root, "opErrstr"), err);
 }
 
+/* Wherever it stands, gluster takes a word with two dashes for an option of its own, so that a description of
+   "--remote-host=far" would send the command to another glusterd (10.3). */
+static bool
+check_word(const char *word, struct error **err)
+{
+    if (strncmp(word, "--", 2) != 0)
+        return true;
+    error_set(err, ERROR_INVALID_PARAMS,
+              "'%s' begins with two dashes: gluster would take it for an option of its own", word);
+    return error_data_text(err, "reason", "'%s' must not begin with two dashes", word);
+}
+
 static bool
 is_xml(const struct text *output)
 {
@@ -171,6 +207,8 @@ ask(const struct gluster_command *command, struct text *ret_output, struct text 
             error_data_text(err, "limit", "words");
             return error_data_number(err, "max", ARGUMENTS_MAX);
         }
+        if (!check_word(command->arguments[i], err))
+            return false;
         argv[count++] = command->arguments[i];
     }
     if (child_ask(argv, -1, &limits, ret_output, ret_errors, ret_status, err))

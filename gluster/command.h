@@ -17,8 +17,10 @@
 struct gluster_command {
     const char *const *arguments; /* behind "gluster --mode=script --xml", NULL-terminated */
     const char *kind, *id;        /* what it is about: for NotFound and AlreadyExists; or NULL */
-    unsigned timeout_s;           /* 0: 120, which is gluster's own */
-    const atomic_bool *abort;     /* or NULL; call_abort_flag() of a step */
+    const char *made_kind,
+        *made_id;             /* what it makes, where that is something else: for AlreadyExists */
+    unsigned timeout_s;       /* 0: 120, which is gluster's own */
+    const atomic_bool *abort; /* or NULL; call_abort_flag() of a step */
 };
 
 /* { .arguments = GLUSTER_ARGUMENTS("volume", "info", name) } */
@@ -29,7 +31,8 @@ struct gluster_command {
  * is 0.  NULL: nobody needs it.
  * Errors: BackendUnavailable {backend, reason} (no glusterd, no gluster), Timeout, TaskAborted,
  * Busy {backend, retryAfterMs} (another transaction), NotFound and AlreadyExists {kind, id}, WrongState
- * {state, needs}, LimitExceeded, and BackendFailed for all else.  Those of glusterd's have {backend, code, text} too: its
+ * {state, needs}, LimitExceeded, InvalidParams (a word that gluster would take for an option of its own),
+ * and BackendFailed for all else.  Those of glusterd's have {backend, code, text} too: its
  * own number and words.  Worker.
  */
 bool gluster_command_run(const struct gluster_command *command, struct xml_document **ret_document,
@@ -49,7 +52,7 @@ struct gluster_failure {
     int number;                /* opErrno; 0: any */
     const char *text;          /* part of its words, without regard to case; NULL: any */
     enum error_code code;      /* ours */
-    const char *state, *needs; /* of a WrongState */
+    const char *state, *needs; /* of a WrongState; 'state': what a LimitExceeded is about */
 };
 const struct gluster_failure *gluster_failure_find(int number, const char *text);
 

@@ -101,6 +101,12 @@ common_refusals_get_names_of_our_own(void **unused)
         { FAILED(30800, "Volume gv0 already started"), ERROR_WRONG_STATE,
           "\"state\":\"started\",\"needs\":\"stopped\"" },
         { FAILED(30800, "Volume gv0 is not started"), ERROR_WRONG_STATE, "\"needs\":\"started\"" },
+        { FAILED(30803, "One or more bricks are not running"), ERROR_WRONG_STATE,
+          "\"needs\":\"all bricks online\"" },
+        { FAILED(30805, "has reached the effective maximum limit of 7, for the volume (gv0)"),
+          ERROR_LIMIT_EXCEEDED, "\"limit\":\"snapshots of a volume\",\"max\":7" },
+        { FAILED(22, "Snapshot s1 is already activated."), ERROR_WRONG_STATE,
+          "\"state\":\"active\",\"needs\":\"inactive\"" },
         { FAILED(30800, "Another transaction is in progress for gv0. Please try again"), ERROR_BUSY,
           "\"retryAfterMs\":2000" },
         { FAILED(30800, "Error : Request timed out"), ERROR_TIMEOUT, "\"backend\":\"gluster\"" },
@@ -120,6 +126,52 @@ common_refusals_get_names_of_our_own(void **unused)
         if (!strstr(err->data, table[i].data))
             fail_msg("%s has no %s", err->data, table[i].data);
     }
+}
+
+static void
+what_was_to_be_made_exists_and_what_it_is_about_does_not(void **unused)
+{
+    const struct gluster_command command = {
+        .arguments = GLUSTER_ARGUMENTS("snapshot", "create", "s1", "gv0"),
+        .kind = "volume",
+        .id = "gv0",
+        .made_kind = "snapshot",
+        .made_id = "s1",
+    };
+    static const struct {
+        const char *script;
+        enum error_code code;
+        const char *data;
+    } table[] = {
+        { FAILED(30812, "Snapshot s1 already exists"), ERROR_ALREADY_EXISTS,
+          "\"kind\":\"snapshot\",\"id\":\"s1\"" },
+        { FAILED(30806, "Volume (gv0) does not exist"), ERROR_NOT_FOUND,
+          "\"kind\":\"volume\",\"id\":\"gv0\"" },
+    };
+
+    (void)unused;
+    for (size_t i = 0; i < ARRAY_COUNT(table); i++) {
+        _cleanup_(error_freep) struct error *err = NULL;
+
+        make_gluster(table[i].script);
+        assert_false(gluster_command_run(&command, NULL, &err));
+        assert_int_equal(err->code, table[i].code);
+        if (!strstr(err->data, table[i].data))
+            fail_msg("%s has no %s", err->data, table[i].data);
+    }
+}
+
+static void
+no_word_becomes_an_option_of_gluster(void **unused)
+{
+    const struct gluster_command command = { .arguments = GLUSTER_ARGUMENTS("snapshot", "create",
+                                                                            "--remote-host=far") };
+    _cleanup_(error_freep) struct error *err = NULL;
+
+    (void)unused;
+    make_gluster("printf '<cliOutput><opRet>0</opRet></cliOutput>'");
+    assert_false(gluster_command_run(&command, NULL, &err));
+    assert_int_equal(err->code, ERROR_INVALID_PARAMS);
 }
 
 static void
@@ -160,6 +212,8 @@ main(void)
         cmocka_unit_test(arguments_arrive_and_the_answer_is_read),
         cmocka_unit_test(glusterds_words_and_number_are_told),
         cmocka_unit_test(common_refusals_get_names_of_our_own),
+        cmocka_unit_test(what_was_to_be_made_exists_and_what_it_is_about_does_not),
+        cmocka_unit_test(no_word_becomes_an_option_of_gluster),
         cmocka_unit_test(output_without_end_is_cut_off),
         cmocka_unit_test(an_abort_ends_it),
         cmocka_unit_test(nothing_is_asked_when_it_is_switched_off),
