@@ -58,7 +58,7 @@ soak: all
 	HOSTLER_SOAK=1 $(PYTEST) $(srcdir)/tests/crash $(srcdir)/tests/stress
 
 EXTRA_DIST += tests/sub-build.sh tests/conftest.py tests/skips-allowed \
-  tests/clients tests/crash tests/fuzz tests/guest tests/lint tests/real tests/rig tests/stress tests/wire
+  tests/clients tests/crash tests/fuzz tests/guest tests/lint tests/real tests/rig tests/stress tests/unit/gluster tests/wire
 # The script ./check has the name of a target, which EXTRA_DIST would make.
 dist-hook: dist-check-script dist-tests-clean
 dist-check-script:

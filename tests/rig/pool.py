@@ -50,8 +50,12 @@ mirror() {  # mirror FROM TO: shows in TO all that FROM holds, and leaves TO ope
     done
 }
 mount --make-rprivate /
-mkdir -p "$state/root" "$state/bricks" "$state/glusterd" "$state/log" "$state/misc" "$state/ssh"
-chmod 700 "$state/ssh"
+if [ ! -d "$state" ]; then
+    mkdir -p "$state/root" "$state/bricks" "$state/glusterd" "$state/log" "$state/misc" "$state/ssh"
+    chmod 700 "$state/ssh"
+    # What the package puts there: groups of options, and programs run at some commands.
+    cp -a /var/lib/glusterd/groups /var/lib/glusterd/hooks "$state/glusterd"
+fi
 root=$state/root
 mount -t tmpfs tmpfs "$root"
 mirror "" "$root"
@@ -219,13 +223,14 @@ class Host:
 
 
 class Pool(Commands):
-    def __init__(self, hosts=3):
+    def __init__(self, hosts=3, members=None):
+        """'members' of the hosts, all if None, are made one pool; the others know nobody."""
         self.around = Cell(AROUND).go()
         with concurrent.futures.ThreadPoolExecutor(hosts) as starters:
             self.hosts = list(starters.map(lambda index: Host(self, index), range(hosts)))
-        for host in self.hosts[1:]:
+        for host in self.hosts[1:members]:
             self.run("peer", "probe", host.address)
-        self.wait_connected()
+        self.wait_connected(self.hosts[:members])
 
     def __enter__(self):
         return self
@@ -242,9 +247,9 @@ class Pool(Commands):
         """By the first host that lives."""
         return next(host for host in self.hosts if host.alive()).run(*arguments, check=check)
 
-    def wait_connected(self):
+    def wait_connected(self, hosts=None):
         """Each host that lives sees each other."""
-        living = [host for host in self.hosts if host.alive()]
+        living = [host for host in hosts or self.hosts if host.alive()]
 
         def connected():
             return all(host.run("peer", "status", check=False).stdout.count("(Connected)") >= len(living) - 1

@@ -1,0 +1,299 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Writes what glusterd really says into tests/unit/gluster/: one file a question, .xml, or .txt where
+gluster prints no XML despite --xml; and README.md's table of the commands.  By hand, as root:
+
+    tests/rig/record-gluster.py [TOPIC...]
+
+A topic is a function below.  All of them take some minutes; each begins with a fresh pool."""
+import pathlib
+import re
+import shlex
+import sys
+import threading
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+from rig.gluster import wait_for  # noqa: E402
+from rig.pool import Pool  # noqa: E402
+
+FOLDER = pathlib.Path(__file__).resolve().parents[1] / "unit/gluster"
+TABLE = "| file | command | status | standard error |\n| --- | --- | --- | --- |\n"
+
+
+class Recorder:
+    def __init__(self, pool, topic):
+        self.pool = pool
+        self.topic = topic
+        self.rows = {}
+
+    def ask(self, *arguments, host=0):
+        return self.pool.hosts[host].inside("gluster", "--mode=script", "--xml", *arguments, timeout=300)
+
+    def __call__(self, name, *arguments, host=0, done=None):
+        """Asks and records as NAME; with 'done' records that answer."""
+        begun = time.monotonic()
+        done = done or self.ask(*arguments, host=host)
+        is_xml = done.stdout.startswith("<?xml")
+        for suffix in (".xml", ".txt"):
+            (FOLDER / (name + suffix)).unlink(missing_ok=True)
+        file = FOLDER / (name + (".xml" if is_xml else ".txt"))
+        file.write_text(done.stdout)
+        command = shlex.join(arguments)
+        if len(command) > 150:
+            command = command[:150] + " …"
+        error = " ".join(done.stderr.split()).replace("|", "\\|")
+        self.rows[name] = f"| {file.name} | `{command}` | {done.returncode} | {error} |"
+        ret = re.search(r"<opRet>(.*?)</opRet>", done.stdout)
+        text = re.search(r"<opErrno>.*?</opErrno>\s*<opErrstr.*?(?=\n)", done.stdout, re.DOTALL)
+        print(f"{name}: status {done.returncode} opRet {ret and ret.group(1)} "
+              f"{text.group(0) if text else done.stdout[:200]!r} {error} [{time.monotonic() - begun:.1f} s]", flush=True)
+        return done
+
+    def until(self, name, condition, *arguments, host=0):
+        """The first such answer that meets 'condition' (a text in it, or a function of it)."""
+        meets = condition if callable(condition) else lambda text: condition in text
+        answers = []
+
+        def asked():
+            answers.append(self.ask(*arguments, host=host))
+            return meets(answers[-1].stdout + answers[-1].stderr)
+        wait_for(asked, f"{name}: {condition}")
+        return self(name, *arguments, done=answers[-1])
+
+    def close(self):
+        readme = FOLDER / "README.md"
+        prose, _, table = readme.read_text().partition(TABLE)
+        rows = {line.split(" ", 2)[1].rsplit(".", 1)[0]: line for line in table.splitlines() if line.startswith("| ")}
+        rows.update(self.rows)
+        readme.write_text(prose + TABLE + "".join(rows[name] + "\n" for name in sorted(rows)))
+
+
+def peers(record, pool):
+    first, second, third, spare = pool.hosts
+    record("pool-list", "pool", "list")
+    record("peer-status", "peer", "status")
+    record("peer-probe", "peer", "probe", spare.address)
+    record("peer-probe-member", "peer", "probe", spare.address)
+    record("peer-probe-localhost", "peer", "probe", first.address)
+    record("peer-probe-unreachable", "peer", "probe", "10.77.2.99")
+    record("peer-probe-unknown-name", "peer", "probe", "no-such-host.invalid")
+    record("peer-detach", "peer", "detach", spare.address)
+    record("peer-detach-unknown", "peer", "detach", spare.address)
+    record("peer-detach-localhost", "peer", "detach", first.address)
+    record("peer-status-one-alone", "peer", "status", host=3)
+    record("pool-list-one-alone", "pool", "list", host=3)
+    spare.run("volume", "create", "other", f"{spare.address}:/bricks/other-0", "force")
+    record("peer-probe-has-volumes", "peer", "probe", spare.address)
+    spare.run("volume", "delete", "other")
+    spare.stop_glusterd()
+    record("peer-probe-no-glusterd", "peer", "probe", spare.address)
+    spare.start_glusterd()
+    pool.make_volume("gv0", [pool.brick(1, "gv0", 0), pool.brick(2, "gv0", 0)])
+    record("peer-detach-with-bricks", "peer", "detach", third.address)
+    record("peer-detach-with-bricks-force", "peer", "detach", third.address, "force")
+    pool.remove_volume("gv0")
+    pool.make_volume("gv1", [pool.brick(2, "gv1", 0)])
+    record("peer-detach-with-whole-volume", "peer", "detach", third.address)
+    record("volume-list-detached-with-volume", "volume", "list", host=2)
+    third.run("volume", "stop", "gv1", "force")
+    third.run("volume", "delete", "gv1")
+    record("peer-probe-again", "peer", "probe", third.address)
+    second.kill()
+    record.until("peer-status-down", "<connected>0</connected>", "peer", "status")
+    record("pool-list-down", "pool", "list")
+    record("peer-probe-while-one-is-down", "peer", "probe", spare.address)
+    record("peer-detach-while-one-is-down", "peer", "detach", spare.address)
+    record("peer-detach-down", "peer", "detach", second.address)
+    record("peer-detach-down-force", "peer", "detach", second.address, "force")
+    first.stop_glusterd()
+    record("glusterd-stopped-volume-info", "volume", "info")
+    record("glusterd-stopped-pool-list", "pool", "list")
+    record("glusterd-stopped-volume-start", "volume", "start", "gv0")
+    first.start_glusterd()
+    first.pause_glusterd()
+    record("glusterd-silent-volume-info", "--timeout=5", "volume", "info")
+    first.pause_glusterd(False)
+
+
+def six(pool, name):
+    """Six bricks, two on a host, the hosts by turns."""
+    return [pool.brick(number % 3, name, number) for number in range(6)]
+
+
+def volumes(record, pool):
+    """Creation, the life of volumes, their options."""
+    first, second, third, spare = pool.hosts
+    record("volume-info-none", "volume", "info")
+    record("volume-list-none", "volume", "list")
+    record("volume-status-none", "volume", "status", "all")
+    record("volume-status-tasks-none", "volume", "status", "all", "tasks")
+    record("volume-info-unknown", "volume", "info", "nosuch")
+    record("volume-status-unknown", "volume", "status", "nosuch")
+    record("volume-start-unknown", "volume", "start", "nosuch")
+    record("volume-stop-unknown", "volume", "stop", "nosuch")
+    record("volume-delete-unknown", "volume", "delete", "nosuch")
+    record("volume-set-unknown-volume", "volume", "set", "nosuch", "nfs.disable", "on")
+    kinds = {"distribute": (), "replica": ("replica", "3"), "arbiter": ("replica", "3", "arbiter", "1"),
+             "disperse": ("disperse", "3", "redundancy", "1"), "distributed-replicate": ("replica", "3"),
+             "distributed-disperse": ("disperse", "3", "redundancy", "1")}
+    for name, kind in kinds.items():
+        bricks = six(pool, name)
+        record(f"volume-create-{name}", "volume", "create", name, *kind,
+               *(bricks if name.startswith("distributed") else bricks[:3]), "force")
+    bricks = [pool.brick(index, "bad", 0) for index in range(3)]
+    record("volume-info-created", "volume", "info", "replica")
+    record("volume-list", "volume", "list")
+    record("volume-create-exists", "volume", "create", "replica", *bricks, "force")
+    record("volume-create-relative-brick", "volume", "create", "bad", f"{first.address}:bricks/bad", "force")
+    record("volume-create-no-folder", "volume", "create", "bad", f"{first.address}:/bricks/deep/er/bad", "force")
+    record("volume-create-brick-in-use", "volume", "create", "bad", six(pool, "replica")[0], "force")
+    record("volume-create-brick-within-brick", "volume", "create", "bad", six(pool, "replica")[0] + "/below", "force")
+    record("volume-create-not-in-pool", "volume", "create", "bad", f"{spare.address}:/bricks/bad", "force")
+    record("volume-create-unknown-host", "volume", "create", "bad", "no-such-host.invalid:/bricks/bad", "force")
+    record("volume-create-loopback", "volume", "create", "bad", "127.0.0.1:/bricks/bad", "force")
+    record("volume-create-same-brick-twice", "volume", "create", "bad", bricks[0], bricks[0], "force")
+    record("volume-create-wrong-count", "volume", "create", "bad", "replica", "3", *bricks[:2], "force")
+    record("volume-create-bad-redundancy", "volume", "create", "bad", "disperse", "3", "redundancy", "2", *bricks, "force")
+    record("volume-create-replica-2", "volume", "create", "bad", "replica", "2", *bricks[:2])
+    record("volume-create-same-host", "volume", "create", "bad", "replica", "3",
+           *[pool.brick(0, "same", number) for number in range(3)])
+    record("volume-create-root-partition", "volume", "create", "bad", f"{first.address}:/bad")
+    record("volume-create-mount-point", "volume", "create", "bad", f"{first.address}:/bricks")
+    record("volume-create-bad-name", "volume", "create", "b@d", *bricks, "force")
+    record("volume-create-no-bricks", "volume", "create", "bad")
+    record("volume-create-bad-transport", "volume", "create", "bad", "transport", "pigeon", *bricks, "force")
+    record("volume-status-stopped", "volume", "status", "replica")
+    record("volume-stop-not-started", "volume", "stop", "replica")
+    record("volume-start", "volume", "start", "replica")
+    record("volume-start-started", "volume", "start", "replica")
+    record("volume-start-force", "volume", "start", "replica", "force")
+    record("volume-delete-started", "volume", "delete", "replica")
+    for name in kinds:
+        record.ask("volume", "start", name)
+    pool.wait_online("distributed-disperse", 6)
+    record("volume-info", "volume", "info")
+    record("volume-info-one", "volume", "info", "replica")
+    record("volume-status-all", "volume", "status", "all")
+    record("volume-status-all-detail", "volume", "status", "all", "detail")
+    record("volume-status", "volume", "status", "replica")
+    record("volume-status-detail", "volume", "status", "replica", "detail")
+    first.mount("replica")
+    first.fill("/mnt/replica", 5)
+    with_open = first.path("/mnt/replica/open").open("w")
+    for what in ("clients", "mem", "inode", "fd", "callpool", "client-list", "tasks"):
+        record(f"volume-status-{what}", "volume", "status", "replica", what)
+    with_open.close()
+    first.unmount("replica")
+    record("volume-status-brick", "volume", "status", "replica", six(pool, "replica")[0])
+    record("volume-status-shd", "volume", "status", "replica", "shd")
+    record("volume-status-brick-unknown", "volume", "status", "replica", f"{first.address}:/bricks/nosuch")
+    record("volume-status-all-tasks", "volume", "status", "all", "tasks")
+    pool.kill_brick(six(pool, "replica")[1])
+    record.until("volume-status-dead-brick", "<status>0</status>", "volume", "status", "replica")
+    record("volume-status-dead-brick-detail", "volume", "status", "replica", "detail")
+    record("volume-status-dead-brick-clients", "volume", "status", "replica", "clients")
+    first.run("volume", "start", "replica", "force")
+    pool.wait_online("replica", 3)
+    third.kill()
+    wait_for(lambda: "<connected>0</connected>" in record.ask("peer", "status").stdout, "the death of a host")
+    record("volume-status-down-peer", "volume", "status", "replica")
+    record("volume-status-down-peer-detail", "volume", "status", "replica", "detail")
+    record("volume-info-down-peer", "volume", "info", "replica")
+    record("volume-set-down-peer", "volume", "set", "replica", "performance.cache-size", "64MB")
+    record("volume-stop-down-peer", "volume", "stop", "distribute")
+    record("volume-delete-down-peer", "volume", "delete", "distribute")
+    record("volume-create-down-peer", "volume", "create", "bad", *bricks, "force")
+    third.boot()
+    pool.wait_connected(pool.hosts[:3])
+    pool.wait_online("replica", 3)
+    record("volume-stop", "volume", "stop", "disperse")
+    record("volume-info-stopped", "volume", "info", "disperse")
+    record("volume-delete", "volume", "delete", "disperse")
+    record("volume-create-brick-was-in-use", "volume", "create", "again", *six(pool, "disperse")[:3])
+    record("volume-sync-unknown", "volume", "sync", "no-such-host.invalid")
+    record("volume-barrier", "volume", "barrier", "replica", "enable")
+    record("volume-statedump", "volume", "statedump", "replica")
+    record("volume-clear-locks", "volume", "clear-locks", "replica", "/", "kind", "all", "inode")
+
+
+def options(record, pool):
+    pool.make_volume("gv0", [pool.brick(index, "gv0", 0) for index in range(3)], "replica", "3")
+    record("volume-set", "volume", "set", "gv0", "performance.cache-size", "64MB")
+    record("volume-set-several", "volume", "set", "gv0", "performance.cache-size", "32MB", "nfs.disable", "on")
+    record("volume-set-unknown-option", "volume", "set", "gv0", "no.such-option", "1")
+    record("volume-set-nearly", "volume", "set", "gv0", "performance.cache-sized", "1")
+    record("volume-set-bad-value", "volume", "set", "gv0", "performance.cache-size", "green")
+    record("volume-set-out-of-range", "volume", "set", "gv0", "network.ping-timeout", "999999")
+    record("volume-set-bad-boolean", "volume", "set", "gv0", "performance.quick-read", "perhaps")
+    record("volume-set-no-value", "volume", "set", "gv0", "performance.cache-size")
+    record("volume-set-user-option", "volume", "set", "gv0", "user.owner", "somebody")
+    record("volume-set-all", "volume", "set", "all", "cluster.server-quorum-ratio", "51%")
+    record("volume-set-all-unknown", "volume", "set", "all", "no.such-option", "1")
+    record("volume-set-all-bad", "volume", "set", "all", "performance.cache-size", "64MB")
+    record("volume-set-group", "volume", "set", "gv0", "group", "virt")
+    record("volume-set-group-unknown", "volume", "set", "gv0", "group", "nosuch")
+    record("volume-info-with-options", "volume", "info", "gv0")
+    record("volume-get", "volume", "get", "gv0", "performance.cache-size")
+    record("volume-get-user-option", "volume", "get", "gv0", "user.owner")
+    record("volume-get-all", "volume", "get", "gv0", "all")
+    record("volume-get-of-all", "volume", "get", "all", "all")
+    record("volume-get-unknown-option", "volume", "get", "gv0", "no.such-option")
+    record("volume-get-unknown-volume", "volume", "get", "nosuch", "all")
+    record("volume-set-help", "volume", "set", "help")
+    record("volume-set-help-xml", "volume", "set", "help-xml")
+    record("volume-reset", "volume", "reset", "gv0", "performance.cache-size")
+    record("volume-reset-again", "volume", "reset", "gv0", "performance.cache-size")
+    record("volume-reset-unknown-option", "volume", "reset", "gv0", "no.such-option")
+    record("volume-reset-protected", "volume", "reset", "gv0", "network.ping-timeout")
+    record("volume-reset-all", "volume", "reset", "gv0")
+    record("volume-reset-all-force", "volume", "reset", "gv0", "force")
+    record("volume-reset-unknown-volume", "volume", "reset", "nosuch")
+
+
+def races(record, pool):
+    """Two commands on one volume at once."""
+    pool.make_volume("gv0", [pool.brick(index, "gv0", 0) for index in range(3)], "replica", "3")
+    pool.run("volume", "profile", "gv0", "start")
+    for place, other in (("here", 0), ("elsewhere", 1)):
+        ended = threading.Event()
+
+        def disturb(by=other, ended=ended):
+            while not ended.is_set():
+                record.ask("volume", "set", "gv0", "user.b", "1", host=by)
+        threads = [threading.Thread(target=disturb) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for name, *question in (("set", "set", "gv0", "user.a", "1"), ("status", "status", "gv0"),
+                                ("status-all", "status", "all"), ("status-tasks", "status", "all", "tasks"),
+                                ("profile", "profile", "gv0", "info"), ("start", "start", "gv0", "force"),
+                                ("heal", "heal", "gv0")):
+            record.until(f"busy-{place}-{name}", failed, "volume", *question)
+        if other:
+            record.until("locking-failed", "ocking failed", "volume", "set", "gv0", "user.a", "1")
+        ended.set()
+        for thread in threads:
+            thread.join()
+
+
+def failed(text):
+    return "<opRet>0" not in text or ("<volStatus>" in text and "gv0" not in text)
+
+
+TOPICS = ("peers", "volumes", "options", "races")
+
+
+def main():
+    FOLDER.mkdir(exist_ok=True)
+    topics = sys.argv[1:] or TOPICS
+    for topic in topics:
+        print(f"== {topic}", flush=True)
+        with Pool(4, members=3) as pool:
+            record = Recorder(pool, topic)
+            globals()[topic](record, pool)
+            record.close()
+
+
+if __name__ == "__main__":
+    main()
