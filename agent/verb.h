@@ -62,6 +62,8 @@ struct shape {
     const char *name; /* TitleCase; the same name is the same shape */
     const char *
         schema; /* JSON Schema (draft 7) as text; "$ref":"#/components/schemas/NAME" may name others */
+    const struct shape *const
+        *parts; /* those others, NULL-terminated, unless verbs answer them; or NULL */
 };
 
 /* {}: for verbs that have nothing to tell but that it is done. */
@@ -116,6 +118,7 @@ struct verb {
     }
 /* For .present: the bool 'member' of struct args. */
 #define PRESENT(args, member) (offsetof(struct args, member) + 1)
+#define SHAPES(...) ((const struct shape *const[]){ __VA_ARGS__, NULL })
 #define STEPS(...) ((const struct step[]){ __VA_ARGS__, { 0 } })
 #define ERRORS(...) ((const enum error_code[]){ __VA_ARGS__, ERROR_NONE })
 #define CHOICES(...) ((const char *const[]){ __VA_ARGS__, NULL })

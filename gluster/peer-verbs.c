@@ -12,6 +12,7 @@ struct list_args {
 static const struct shape peer_list_shape = {
     .name = "PeerList",
     .schema = GLUSTER_ANSWER_SCHEMA("peers", "{\"$ref\":\"#/components/schemas/Peer\"}"),
+    .parts = SHAPES(&peer_shape),
 };
 
 static enum outcome

@@ -37,6 +37,7 @@ struct list_args {
 static const struct shape volume_list_shape = {
     .name = "VolumeList",
     .schema = GLUSTER_ANSWER_SCHEMA("volumes", "{\"$ref\":\"#/components/schemas/Volume\"}"),
+    .parts = SHAPES(&volume_shape),
 };
 
 static enum outcome

@@ -213,28 +213,39 @@ write_info(struct writer *writer)
     writer_end_object(writer);
 }
 
-/* Whether an earlier verb answers the same shape. */
-static bool
-is_repeated(const struct verb_index *index, size_t n)
+struct shape_list {
+    const struct shape **all; /* borrowed */
+    size_t count;
+};
+
+/* With its parts; the same name is the same shape. */
+static void
+add_shape(struct shape_list *list, const struct shape *shape)
 {
-    for (size_t i = 0; i < n; i++)
-        if (strcmp(verb_at(index, i)->result->name, verb_at(index, n)->result->name) == 0)
-            return true;
-    return false;
+    for (size_t i = 0; i < list->count; i++)
+        if (strcmp(list->all[i]->name, shape->name) == 0)
+            return;
+    list->all = xrealloc(list->all, (list->count + 1) * sizeof(list->all[0]));
+    list->all[list->count++] = shape;
+    for (size_t i = 0; shape->parts && shape->parts[i]; i++)
+        add_shape(list, shape->parts[i]);
 }
 
 static void
 write_components(const struct verb_index *index, struct writer *writer)
 {
+    struct shape_list list = { 0 };
+
+    for (size_t i = 0; verb_at(index, i); i++)
+        add_shape(&list, verb_at(index, i)->result);
     writer_object(writer);
     writer_key(writer, "schemas");
     writer_object(writer);
-    for (size_t i = 0; verb_at(index, i); i++)
-        if (!is_repeated(index, i))
-            writer_member_json(writer, verb_at(index, i)->result->name,
-                               verb_at(index, i)->result->schema);
+    for (size_t i = 0; i < list.count; i++)
+        writer_member_json(writer, list.all[i]->name, list.all[i]->schema);
     writer_end_object(writer);
     writer_end_object(writer);
+    free(list.all);
 }
 
 /* Every error there is, also those that any verb may answer. */

@@ -96,6 +96,37 @@ shapes_of_one_name_are_one_shape(void **state)
                 assert_string_equal(verb->result->schema, other->result->schema);
 }
 
+/* Whether 'shape' is that of 'name', or any of its parts is. */
+static bool
+has_shape(const struct shape *shape, const char *name, size_t length)
+{
+    if (strlen(shape->name) == length && strncmp(shape->name, name, length) == 0)
+        return true;
+    for (size_t i = 0; shape->parts && shape->parts[i]; i++)
+        if (has_shape(shape->parts[i], name, length))
+            return true;
+    return false;
+}
+
+static void
+each_shape_that_another_names_is_told(void **state)
+{
+    static const char reference[] = "#/components/schemas/";
+
+    (void)state;
+    FOR_EACH_VERB(verb)
+    for (const char *at = verb->result->schema; (at = strstr(at, reference));) {
+        size_t length = strcspn(at += strlen(reference), "\"");
+        bool found = false;
+
+        for (size_t i = 0; i < ARRAY_COUNT(tables); i++)
+            for (const struct verb *other = tables[i]; other->name; other++)
+                found |= has_shape(other->result, at, length);
+        if (!found)
+            fail_msg("%s names %.*s, which nothing tells", verb->result->name, (int)length, at);
+    }
+}
+
 static void
 each_verb_has_steps_and_an_early_one_answers_at_exactly_one(void **state)
 {
@@ -163,6 +194,7 @@ main(void)
         cmocka_unit_test(each_parameter_has_a_text_and_lies_within_its_struct),
         cmocka_unit_test(each_result_has_a_schema_that_is_json),
         cmocka_unit_test(shapes_of_one_name_are_one_shape),
+        cmocka_unit_test(each_shape_that_another_names_is_told),
         cmocka_unit_test(each_verb_has_steps_and_an_early_one_answers_at_exactly_one),
         cmocka_unit_test(each_named_error_is_of_the_table),
         cmocka_unit_test(every_name_and_alias_finds_its_verb),
