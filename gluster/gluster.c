@@ -6,6 +6,7 @@
 
 #include "gluster/gluster.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #include "agent/agent.h"
@@ -45,6 +46,23 @@ failed(void *context, const struct gluster_question *question, const struct erro
         backend_set(gluster->agent, "gluster", false, NULL, error->message);
 }
 
+static void
+write_figures(void *context, struct text *text)
+{
+    uint64_t asked, given;
+
+    LOOP_ONLY();
+    gluster_question_counts(context, &asked, &given);
+    text_printf(text,
+                "# HELP hostler_gluster_questions_total Questions asked of glusterd.\n"
+                "# TYPE hostler_gluster_questions_total counter\n"
+                "hostler_gluster_questions_total %" PRIu64 "\n"
+                "# HELP hostler_gluster_answers_total Answers given from what glusterd said.\n"
+                "# TYPE hostler_gluster_answers_total counter\n"
+                "hostler_gluster_answers_total %" PRIu64 "\n",
+                asked, given);
+}
+
 void
 gluster_open(struct gluster *gluster, struct agent *agent)
 {
@@ -53,6 +71,8 @@ gluster_open(struct gluster *gluster, struct agent *agent)
     gluster->questions = (struct lane){ .name = "gluster", .limit = 1 };
     gluster->availability =
         (struct gluster_watcher){ .answered = answered, .failed = failed, .context = gluster };
+    gluster->figures = (struct gauges){ .write = write_figures, .context = gluster };
+    gauges_register(agent, &gluster->figures);
     xml_prepare();
     gluster_watch(gluster, &gluster->availability);
     if (strcmp(agent->config->gluster, "none") == 0)

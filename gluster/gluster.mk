@@ -11,4 +11,5 @@ libhostler_a_SOURCES += \
   gluster/volume.c gluster/volume.h \
   gluster/xml.c gluster/xml.h
 
-UNIT_TESTS += tests/unit/test-brick tests/unit/test-gluster-command tests/unit/test-gluster-xml
+UNIT_TESTS += tests/unit/test-brick tests/unit/test-gluster-command tests/unit/test-gluster-xml \
+  tests/unit/test-question

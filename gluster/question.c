@@ -14,12 +14,16 @@
 #include "gluster/gluster-internal.h"
 
 #define KNOWN_FOR_MS 60000 /* an answer that nobody asks for again is dropped */
+#define KNOWN_MAX 256      /* of subjects that clients make up */
+#define BUSY_FIRST_MS 100  /* asked again after that, then after twice as long, ... */
+#define BUSY_TIMES 6       /* in all 6.3 s */
 
 /*
  * A question about a subject.  It is asked by a job of its own; 'serial' tells which asking an answer
  * is of, so that who wants a fresh one waits for one that began after it came.
  */
 struct known {
+    uint64_t number; /* unlike that of any other, also of one dropped */
     const struct gluster_question *question;
     char *subject;    /* owned, or NULL */
     char *key;        /* owned; what tasks wait for */
@@ -35,6 +39,8 @@ struct known {
     struct error *error; /* of the last asking, or NULL */
     struct gluster *gluster;
     struct known *next;
+    unsigned busy; /* how often the one under way was told to come again */
+    struct timer again_timer;
     /* While one is under way these are the worker's. */
     struct job job;
     struct gluster_items fresh;
@@ -61,6 +67,7 @@ gluster_items_done(struct gluster_items *items)
         free(items->all[i].id);
         free(items->all[i].volume);
         free(items->all[i].json);
+        free(items->all[i].essence);
     }
     free(items->all);
     *items = (struct gluster_items){ 0 };
@@ -82,22 +89,44 @@ is_under_way(const struct known *known)
     return known->begun > known->ended;
 }
 
-/* So that names that clients make up do not stay. */
+static void
+drop(struct gluster *gluster, struct known **place)
+{
+    struct known *known = *place;
+
+    *place = known->next;
+    gluster->known_count--;
+    known_free(known);
+}
+
+/* So that names that clients make up do not stay, nor are many.  One under way is bounded by its lane. */
 static void
 drop_unused(struct gluster *gluster)
 {
     int64_t now = clock_monotonic_ns();
+    struct known **oldest = NULL;
 
     for (struct known **place = &gluster->first; *place;) {
         struct known *known = *place;
 
-        if (is_under_way(known) || now - known->used_ns < KNOWN_FOR_MS * NS_PER_MS) {
-            place = &known->next;
+        if (!is_under_way(known) && now - known->used_ns >= KNOWN_FOR_MS * NS_PER_MS) {
+            drop(gluster, place);
             continue;
         }
-        *place = known->next;
-        known_free(known);
+        if (!is_under_way(known) && known->subject &&
+            (!oldest || known->used_ns < (*oldest)->used_ns))
+            oldest = place;
+        place = &known->next;
     }
+    if (oldest && gluster->known_count >= KNOWN_MAX)
+        drop(gluster, oldest);
+}
+
+void
+gluster_questions_done(struct gluster *gluster)
+{
+    while (gluster->first)
+        drop(gluster, &gluster->first);
 }
 
 static bool
@@ -117,6 +146,7 @@ find_or_add(struct gluster *gluster, const struct gluster_question *question, co
             return known;
     drop_unused(gluster);
     known = xalloc(sizeof(*known));
+    known->number = ++gluster->last_known;
     known->question = question;
     known->subject = subject ? xstrdup(subject) : NULL;
     known->key = xprintf("gluster/%s/%s", question->name, subject ? subject : "");
@@ -124,6 +154,7 @@ find_or_add(struct gluster *gluster, const struct gluster_question *question, co
     known->used_ns = clock_monotonic_ns();
     known->next = gluster->first;
     gluster->first = known;
+    gluster->known_count++;
     return known;
 }
 
@@ -141,6 +172,7 @@ ask_on_worker(struct job *job)
 }
 
 static void begin(struct known *known);
+static bool submit(struct known *known, struct error **err);
 
 static void
 tell_watchers(struct known *known, const struct gluster_items *before)
@@ -155,10 +187,36 @@ tell_watchers(struct known *known, const struct gluster_items *before)
     }
 }
 
+static void finish(struct known *known);
+
+static void
+try_again(struct timer *timer)
+{
+    struct known *known = CONTAINER_OF(timer, struct known, again_timer);
+
+    if (!submit(known, &known->fresh_error))
+        finish(known);
+}
+
+/* glusterd refuses what comes while another host asks it something about the same volume. */
 static void
 back_on_loop(struct job *job)
 {
     struct known *known = CONTAINER_OF(job, struct known, job);
+
+    if (!known->fresh_error || known->fresh_error->code != ERROR_BUSY ||
+        known->busy == BUSY_TIMES) {
+        finish(known);
+        return;
+    }
+    error_free(TAKE(known->fresh_error));
+    known->again_timer.fire = try_again;
+    timer_arm(known->gluster->agent->loop, &known->again_timer, BUSY_FIRST_MS << known->busy++);
+}
+
+static void
+finish(struct known *known)
+{
     struct gluster *gluster = known->gluster;
     _cleanup_items_ struct gluster_items before = { 0 };
     bool had_items = known->has_items;
@@ -176,34 +234,38 @@ back_on_loop(struct job *job)
         known->has_items = true;
     }
     tell_watchers(known, had_items ? &before : NULL);
-    if (known->again)
+    if (known->again && !is_under_way(known)) /* a watcher may have asked */
         begin(known);
     /* Last: who is woken may look for it, and it may be dropped. */
     task_wake(gluster->agent, known->key);
 }
 
-static void
-begin(struct known *known)
+static bool
+submit(struct known *known, struct error **err)
 {
     struct gluster *gluster = known->gluster;
-    struct error *error = NULL;
 
-    known->again = false;
-    known->begun++;
-    known->begun_ns = clock_monotonic_ns();
-    gluster->asked++;
+    known->fresh_asked_ns = clock_monotonic_ns();
+    known->fresh_wall_ns = clock_wall_ns();
     known->job = (struct job){ .run = ask_on_worker,
                                .finished = back_on_loop,
                                .lane = &gluster->questions,
                                .pool = POOL_GLUSTER };
-    if (workers_submit(gluster->agent->workers, &known->job, &error))
-        return;
-    known->ended = known->begun;
-    error_free(known->error);
-    known->error = error;
-    known->asked_ns = clock_monotonic_ns();
-    known->wall_ns = clock_wall_ns();
-    task_wake(gluster->agent, known->key);
+    if (!workers_submit(gluster->agent->workers, &known->job, err))
+        return false;
+    gluster->asked++;
+    return true;
+}
+
+static void
+begin(struct known *known)
+{
+    known->again = false;
+    known->busy = 0;
+    known->begun++;
+    known->begun_ns = clock_monotonic_ns();
+    if (!submit(known, &known->fresh_error))
+        finish(known);
 }
 
 /* ---- answering ---- */
@@ -215,6 +277,35 @@ is_young(const struct known *known)
            clock_monotonic_ns() - known->asked_ns <= GLUSTER_ANSWER_AGE_MS * NS_PER_MS;
 }
 
+static bool
+is_item_of(const struct gluster_item *item, const char *volume)
+{
+    return !volume || (item->volume && strcmp(item->volume, volume) == 0);
+}
+
+/* Whether the answer, which is no error, shows that there is no such volume. */
+static bool
+lacks(const struct known *known, const char *volume)
+{
+    if (!volume || !known->question->of_each_volume || known->error)
+        return false;
+    for (size_t i = 0; i < known->items.count; i++)
+        if (is_item_of(&known->items.all[i], volume))
+            return false;
+    return true;
+}
+
+static enum outcome
+fail_without(struct call *call, const char *volume)
+{
+    struct error *error = NULL;
+
+    error_set(&error, ERROR_NOT_FOUND, "there is no volume '%s'", volume);
+    error_data_text(&error, "kind", "volume");
+    error_data_text(&error, "id", "%s", volume);
+    return call_fail(call, error);
+}
+
 static enum outcome
 write_answer(struct call *call, struct known *known, const char *volume)
 {
@@ -224,6 +315,8 @@ write_answer(struct call *call, struct known *known, const char *volume)
     known->used_ns = clock_monotonic_ns();
     if (known->error)
         return call_fail(call, error_copy(known->error));
+    if (lacks(known, volume))
+        return fail_without(call, volume);
     writer = call_result(call);
     writer_object(writer);
     writer_key(writer, known->question->member);
@@ -231,7 +324,7 @@ write_answer(struct call *call, struct known *known, const char *volume)
     for (size_t i = 0; i < known->items.count; i++) {
         const struct gluster_item *item = &known->items.all[i];
 
-        if (!volume || (item->volume && strcmp(item->volume, volume) == 0))
+        if (is_item_of(item, volume))
             writer_json(writer, item->json, strlen(item->json));
     }
     writer_end_array(writer);
@@ -262,8 +355,13 @@ gluster_answer(struct call *call, const struct gluster_question *question, const
     struct known *known = find_or_add(gluster, question, subject);
 
     LOOP_ONLY();
-    if (call_attempts(call) == 1)
+    if (wish->known != known->number) { /* at first, and when it was dropped before we could look */
+        wish->known = known->number;
         wish->serial = wanted(known, fresh);
+        /* Who asks for a volume that is not there may have just made it. */
+        if (wish->serial == 0 && lacks(known, volume))
+            wish->serial = wanted(known, true);
+    }
     if (known->ended < wish->serial)
         return call_wait(call, known->key, 0, "asks glusterd");
     return write_answer(call, known, volume);

@@ -23,9 +23,10 @@ struct gluster;
 
 /* One object of an answer. */
 struct gluster_item {
-    char *id;     /* owned; unlike those of the others */
-    char *volume; /* owned; which volume it belongs to, or NULL */
-    char *json;   /* owned; the object */
+    char *id;      /* owned; unlike those of the others */
+    char *volume;  /* owned; which volume it belongs to, or NULL */
+    char *json;    /* owned; the object */
+    char *essence; /* owned; what of it counts as a change when it differs; NULL: all of it */
 };
 
 struct gluster_items {
@@ -40,15 +41,16 @@ void gluster_items_done(struct gluster_items *items);
 
 /* Static; its address is what tells it from others. */
 struct gluster_question {
-    const char *name;   /* "volume list": in logs and figures */
-    const char *member; /* what the array of items is called in an answer */
+    const char *name;    /* "volume list": in logs and figures */
+    const char *member;  /* what the array of items is called in an answer */
+    bool of_each_volume; /* every volume has an item: one without is not there */
     /* Asks.  'subject' is what it is about (a volume), or NULL: all.  Worker. */
     bool (*ask)(const char *subject, struct gluster_items *ret_items, struct error **err);
 };
 
 /* What of a call a reading step needs; part of its state, zeroed. */
 struct gluster_wish {
-    uint64_t serial; /* private */
+    uint64_t known, serial; /* private */
 };
 
 /* How old an answer may be that was not asked for afresh. */
@@ -57,7 +59,8 @@ struct gluster_wish {
 /*
  * The whole of a reading step on POOL_LOOP: return it.  The result is
  *     {"MEMBER": [item, ...], "asked": "time", "ageMs": number}
- * with the items of 'volume' only, unless that is NULL.  'fresh': asked after this call has begun.
+ * with the items of 'volume' only, unless that is NULL.  'fresh': asked after this call has begun.  While
+ * another transaction holds glusterd, the question is asked again for some seconds.
  */
 enum outcome gluster_answer(struct call *call, const struct gluster_question *question,
                             const char *subject, const char *volume, bool fresh,
