@@ -151,6 +151,7 @@ main(int argc, char **argv)
         { ticket_verbs, storage },
         { peer_verbs, gluster },
         { volume_verbs, gluster },
+        { status_verbs, gluster },
     };
     struct error *error = NULL;
     struct config *config;

@@ -20,6 +20,7 @@ struct gluster *gluster_new(void);
 void gluster_open(struct gluster *gluster, struct agent *agent);
 
 extern const struct verb peer_verbs[];   /* list */
+extern const struct verb status_verbs[]; /* volume.status */
 extern const struct verb volume_verbs[]; /* list */
 
 #endif

@@ -7,9 +7,11 @@ libhostler_a_SOURCES += \
   gluster/peer-verbs.c \
   gluster/peer.c gluster/peer.h \
   gluster/question.c gluster/question.h \
+  gluster/status-verbs.c \
+  gluster/status.c gluster/status.h \
   gluster/volume-verbs.c gluster/volume-verbs.h \
   gluster/volume.c gluster/volume.h \
   gluster/xml.c gluster/xml.h
 
 UNIT_TESTS += tests/unit/test-brick tests/unit/test-gluster-command tests/unit/test-gluster-xml \
-  tests/unit/test-question
+  tests/unit/test-gluster-status tests/unit/test-question

@@ -277,11 +277,25 @@ def races(record, pool):
             thread.join()
 
 
+def services(record, pool):
+    """A volume with every service there is, and a task."""
+    pool.make_volume("services", [pool.brick(i, "services", i) for i in range(2)])
+    for command in (("quota", "services", "enable"), ("bitrot", "services", "enable"),
+                    ("set", "services", "features.uss", "enable"),
+                    ("add-brick", "services", pool.brick(2, "services", 2), "force"),
+                    ("rebalance", "services", "start")):
+        pool.run("volume", *command)
+    record("status-services-info", "volume", "info", "services")
+    record.until("status-services", lambda text: "completed" in text and text.count("Daemon") == 12
+                 and "<status>0</status>" not in text, "volume", "status", "services")
+    pool.run("volume", "quota", "services", "disable")
+
+
 def failed(text):
     return "<opRet>0" not in text or ("<volStatus>" in text and "gv0" not in text)
 
 
-TOPICS = ("peers", "volumes", "options", "races")
+TOPICS = ("peers", "volumes", "options", "races", "services")
 
 
 def main():
