@@ -28,6 +28,36 @@ static const struct gluster_failure failures[] = {
     { 0, "request timed out", ERROR_TIMEOUT, NULL, NULL },
     { 0, "check if gluster daemon is operational", ERROR_BACKEND_UNAVAILABLE, NULL, NULL },
     { 0, "connection to glusterd", ERROR_BACKEND_UNAVAILABLE, NULL, NULL },
+    { 0, "did you mean", ERROR_INVALID_PARAMS, NULL,
+      NULL }, /* before: "option : x does not exist" */
+    { 0, "option : ", ERROR_INVALID_PARAMS, NULL, NULL },
+    { 0, "' in 'option ", ERROR_INVALID_PARAMS, NULL,
+      NULL }, /* "... is out of range" and the like */
+    { 0, " in option \"", ERROR_INVALID_PARAMS, NULL, NULL }, /* "invalid number format ..." */
+    { 0, " in \"option\"", ERROR_INVALID_PARAMS, NULL, NULL },
+    { 0, "is not valid (possible", ERROR_INVALID_PARAMS, NULL, NULL },
+    { 0, "is not a valid ", ERROR_INVALID_PARAMS, NULL, NULL },
+    { 0, "not a valid option", ERROR_INVALID_PARAMS, NULL, NULL },
+    { 0, "error, validation failed", ERROR_INVALID_PARAMS, NULL,
+      "a value is none that its option takes" },
+    { 0, "cannot be set along with other options", ERROR_INVALID_PARAMS, NULL, NULL },
+    { 0, "is deprecated. use 'gluster", ERROR_INVALID_PARAMS, NULL, NULL },
+    { 0, "is invalid command. use 'gluster", ERROR_INVALID_PARAMS, NULL, NULL },
+    { 0, "multiple bricks of a", ERROR_INVALID_PARAMS, NULL, NULL },
+    { 0, "is not in 'peer in cluster' state", ERROR_INVALID_PARAMS, NULL,
+      "each host must be one that peer.list shows, by that name or address" },
+    { 0, "please provide a valid hostname", ERROR_INVALID_PARAMS, NULL, NULL },
+    { 0, "failed to create brick directory", ERROR_INVALID_PARAMS, NULL,
+      "a brick is made in a folder that is there already" },
+    { 0, "is already part of a volume", ERROR_WRONG_STATE, "part of a volume",
+      "a folder that has been no brick before, nor lies in one, or force" },
+    { 0, "may be containing or be contained", ERROR_WRONG_STATE, "used by a volume",
+      "a folder that is no brick, lies in none and holds none" },
+    { 0, "source brick must be stopped", ERROR_WRONG_STATE, "online", "the reset's start" },
+    { 0, "is not permitted on distribute only", ERROR_WRONG_STATE, "without copies",
+      "a replicated or dispersed volume" },
+    { 0, "some of the peers are down", ERROR_WRONG_STATE, "peers down", "all peers connected" },
+    { 0, "unable to get volinfo for volume", ERROR_NOT_FOUND, NULL, NULL },
     { 30806, NULL, ERROR_NOT_FOUND, NULL, NULL },
     { 30807, NULL, ERROR_NOT_FOUND, NULL, NULL },
     { 0, "does not exist", ERROR_NOT_FOUND, NULL, NULL },
@@ -65,6 +95,22 @@ gluster_failure_find(int number, const char *text)
     return NULL;
 }
 
+/* glusterd 10.3 forgets the blank in "option : x does not existDid you mean y?". */
+static void
+separate(struct text *text, const char *words)
+{
+    const char *found = text->length ? strstr(text->bytes, words) : NULL;
+    _cleanup_free_ char *rest = NULL;
+
+    if (!found || found == text->bytes)
+        return;
+    rest = xstrdup(found);
+    text->length = (size_t)(found - text->bytes);
+    while (text->length && strchr(" .", text->bytes[text->length - 1]))
+        text->length--;
+    text_printf(text, ": %s", rest);
+}
+
 /* gluster's own words, in one line of UTF-8: it says some things in several, with trailing blanks. */
 static char *
 tidy(const char *text)
@@ -80,6 +126,7 @@ tidy(const char *text)
             text_append_char(&tidied, ' ');
         at += size ? size : 1;
     }
+    separate(&tidied, "Did you mean");
     while (tidied.length && strchr(" .", tidied.bytes[tidied.length - 1]))
         tidied.bytes[--tidied.length] = '\0';
     return text_take(&tidied);
@@ -96,6 +143,16 @@ tell_limit(const struct gluster_failure *failure, const char *words, struct erro
         error_data_number(err, "max", strtol(limit + strlen("limit of "), NULL, 10));
 }
 
+/* Which parameter glusterd does not like, and why. */
+static void
+tell_param(const struct gluster_command *command, const struct gluster_failure *failure,
+           const char *text, struct error **err)
+{
+    error_data_text(err, "param", "%s", command->param);
+    error_data_text(err, "reason", "%s%s%s", text, failure->needs ? ": " : "",
+                    failure->needs ? failure->needs : "");
+}
+
 static bool
 fail(const struct gluster_command *command, int number, const char *words, struct error **err)
 {
@@ -106,7 +163,8 @@ fail(const struct gluster_command *command, int number, const char *words, struc
     const char *id = made ? command->made_id : command->id;
     _cleanup_free_ char *text = tidy(*words ? words : "it does not say why");
 
-    if ((code == ERROR_NOT_FOUND || code == ERROR_ALREADY_EXISTS) && !id)
+    if (((code == ERROR_NOT_FOUND || code == ERROR_ALREADY_EXISTS) && !id) ||
+        (code == ERROR_INVALID_PARAMS && !command->param))
         code = ERROR_BACKEND_FAILED;
     error_set(err, code, "%s: %s",
               code == ERROR_BACKEND_UNAVAILABLE ? "glusterd does not answer" : "glusterd refused",
@@ -122,6 +180,8 @@ fail(const struct gluster_command *command, int number, const char *words, struc
         error_data_text(err, "state", "%s", failure->state);
         error_data_text(err, "needs", "%s", failure->needs);
     }
+    if (code == ERROR_INVALID_PARAMS)
+        tell_param(command, failure, text, err);
     if (code == ERROR_LIMIT_EXCEEDED)
         tell_limit(failure, words, err);
     if (code == ERROR_BACKEND_UNAVAILABLE)
@@ -139,15 +199,19 @@ gluster_command_refuse(const char *reason)
     refusal = reason;
 }
 
-/* What stands on standard error says more than usage printed instead of XML, if anything stands there. */
+/* What stands on standard error says more than usage printed instead of XML, if anything stands there;
+   and so does what stands before usage. */
 static bool
 judge_text(const struct gluster_command *command, const struct text *output,
            const struct text *errors, int status, struct error **err)
 {
-    const char *words = errors->length   ? errors->bytes
-                        : output->length ? output->bytes
-                                         : "it printed nothing";
+    _cleanup_free_ char *words = xstrdup(errors->length   ? errors->bytes
+                                         : output->length ? output->bytes
+                                                          : "it printed nothing");
+    char *usage = strstr(words, "\nUsage:");
 
+    if (usage && usage != words)
+        *usage = '\0';
     return fail(command, status, words, err);
 }
 

@@ -19,6 +19,7 @@ struct gluster_command {
     const char *kind, *id;        /* what it is about: for NotFound and AlreadyExists; or NULL */
     const char *made_kind,
         *made_id;             /* what it makes, where that is something else: for AlreadyExists */
+    const char *param;        /* whose value glusterd may refuse: for InvalidParams; or NULL */
     unsigned timeout_s;       /* 0: 120, which is gluster's own */
     const atomic_bool *abort; /* or NULL; call_abort_flag() of a step */
 };
@@ -31,9 +32,9 @@ struct gluster_command {
  * is 0.  NULL: nobody needs it.
  * Errors: BackendUnavailable {backend, reason} (no glusterd, no gluster), Timeout, TaskAborted,
  * Busy {backend, retryAfterMs} (another transaction), NotFound and AlreadyExists {kind, id}, WrongState
- * {state, needs}, LimitExceeded, InvalidParams (a word that gluster would take for an option of its own),
- * and BackendFailed for all else.  Those of glusterd's have {backend, code, text} too: its
- * own number and words.  Worker.
+ * {state, needs}, LimitExceeded, InvalidParams {param, reason} (of 'param', or a word that gluster would
+ * take for an option of its own), and BackendFailed for all else.  Those of glusterd's have {backend, code,
+ * text} too: its own number and words.  Worker.
  */
 bool gluster_command_run(const struct gluster_command *command, struct xml_document **ret_document,
                          struct error **err) _must_check_;
@@ -52,7 +53,8 @@ struct gluster_failure {
     int number;                /* opErrno; 0: any */
     const char *text;          /* part of its words, without regard to case; NULL: any */
     enum error_code code;      /* ours */
-    const char *state, *needs; /* of a WrongState; 'state': what a LimitExceeded is about */
+    const char *state, *needs; /* of a WrongState; 'state': what a LimitExceeded is about;
+                                  'needs': what an InvalidParams adds to its reason */
 };
 const struct gluster_failure *gluster_failure_find(int number, const char *text);
 

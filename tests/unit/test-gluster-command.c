@@ -107,6 +107,10 @@ common_refusals_get_names_of_our_own(void **unused)
           ERROR_LIMIT_EXCEEDED, "\"limit\":\"snapshots of a volume\",\"max\":7" },
         { FAILED(22, "Snapshot s1 is already activated."), ERROR_WRONG_STATE,
           "\"state\":\"active\",\"needs\":\"inactive\"" },
+        { FAILED(30800, "/bricks/0 is already part of a volume"), ERROR_WRONG_STATE,
+          "\"state\":\"part of a volume\"" },
+        { FAILED(30800, "option : a.b does not exist Did you mean a.c?"), ERROR_BACKEND_FAILED,
+          "\"text\":\"option : a.b" },
         { FAILED(30800, "Another transaction is in progress for gv0. Please try again"), ERROR_BUSY,
           "\"retryAfterMs\":2000" },
         { FAILED(30800, "Error : Request timed out"), ERROR_TIMEOUT, "\"backend\":\"gluster\"" },
@@ -125,6 +129,41 @@ common_refusals_get_names_of_our_own(void **unused)
 
         if (!strstr(err->data, table[i].data))
             fail_msg("%s has no %s", err->data, table[i].data);
+    }
+}
+
+static void
+a_value_that_glusterd_refuses_is_told_with_its_parameter(void **unused)
+{
+    const struct gluster_command command = {
+        .arguments = GLUSTER_ARGUMENTS("volume", "set", "gv0", "a", "b"), .param = "options"
+    };
+    static const struct {
+        const char *script, *data;
+    } table[] = {
+        { FAILED(30800, "option : a.b does not existDid you mean a.c?"),
+          "\"param\":\"options\",\"reason\":\"option : a.b does not exist: Did you mean a.c?\"" },
+        { FAILED(30800, "Option a.b does not exist\nDid you mean a.c?"),
+          "\"reason\":\"Option a.b does not exist: Did you mean a.c?\"" },
+        { FAILED(30800, "Error, Validation Failed"),
+          "\"reason\":\"Error, Validation Failed: a value is none that its option takes\"" },
+        { FAILED(30800,
+                 "&apos;9&apos; in &apos;option thread-count 9&apos; is out of range [1 - 8]"),
+          "is out of range" },
+        { FAILED(30800, "invalid number format \"green\" in option \"cache-size\""), "green" },
+        { "printf 'Please provide a valid hostname other than this\n\nUsage:\nvolume create' >&2; "
+          "exit 1",
+          "\"reason\":\"Please provide a valid hostname other than this\"" },
+    };
+
+    (void)unused;
+    for (size_t i = 0; i < ARRAY_COUNT(table); i++) {
+        _cleanup_(error_freep) struct error *err = NULL;
+
+        make_gluster(table[i].script);
+        assert_false(gluster_command_run(&command, NULL, &err));
+        if (err->code != ERROR_INVALID_PARAMS || !strstr(err->data, table[i].data))
+            fail_msg("%s: %s has no %s", error_code_name(err->code), err->data, table[i].data);
     }
 }
 
@@ -212,6 +251,7 @@ main(void)
         cmocka_unit_test(arguments_arrive_and_the_answer_is_read),
         cmocka_unit_test(glusterds_words_and_number_are_told),
         cmocka_unit_test(common_refusals_get_names_of_our_own),
+        cmocka_unit_test(a_value_that_glusterd_refuses_is_told_with_its_parameter),
         cmocka_unit_test(what_was_to_be_made_exists_and_what_it_is_about_does_not),
         cmocka_unit_test(no_word_becomes_an_option_of_gluster),
         cmocka_unit_test(output_without_end_is_cut_off),
