@@ -150,6 +150,7 @@ main(int argc, char **argv)
         { image_merge_verbs, storage },
         { ticket_verbs, storage },
         { peer_verbs, gluster },
+        { volume_life_verbs, gluster },
         { volume_verbs, gluster },
         { status_verbs, gluster },
     };

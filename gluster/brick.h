@@ -13,6 +13,9 @@
 #define BRICKS_PARAM(args, text)                                                                   \
     PARAM(args, bricks, "bricks", .type = PARAM_TEXTS, .required = true, .about = text)
 
+/* As many as a call can name. */
+#define BRICKS_MAX 1000
+
 /* At least one, each a host's name or address, a colon, and an absolute path without "." and ".."; none
    twice.  InvalidParams names the one that is wrong.  '*ret_count' gets how many there are. */
 bool bricks_check(const char *param, char *const *bricks, size_t *ret_count, struct error **err)

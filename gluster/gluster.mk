@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 libhostler_a_SOURCES += \
+  gluster/arguments.c gluster/arguments.h \
   gluster/brick.c gluster/brick.h \
   gluster/command.c gluster/command.h \
   gluster/gluster-internal.h \
@@ -9,9 +10,11 @@ libhostler_a_SOURCES += \
   gluster/question.c gluster/question.h \
   gluster/status-verbs.c \
   gluster/status.c gluster/status.h \
+  gluster/volume-layout.c gluster/volume-layout.h \
+  gluster/volume-life-verbs.c \
   gluster/volume-verbs.c gluster/volume-verbs.h \
   gluster/volume.c gluster/volume.h \
   gluster/xml.c gluster/xml.h
 
-UNIT_TESTS += tests/unit/test-brick tests/unit/test-gluster-command tests/unit/test-gluster-xml \
-  tests/unit/test-gluster-status tests/unit/test-question
+UNIT_TESTS += tests/unit/test-brick tests/unit/test-gluster-command tests/unit/test-gluster-status \
+  tests/unit/test-gluster-xml tests/unit/test-question tests/unit/test-volume-layout

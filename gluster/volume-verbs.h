@@ -27,4 +27,8 @@ void volume_name_object(const void *args, struct object_name *ret_object);
 enum outcome volume_command_step(struct call *call, const char *volume,
                                  const char *const *arguments);
 
+/* The whole of a step that answers the volume (volume_shape) as it is now, behind those that changed it: return
+   it.  Worker. */
+enum outcome volume_answer_step(struct call *call, const char *volume);
+
 #endif
