@@ -153,6 +153,8 @@ main(int argc, char **argv)
         { volume_life_verbs, gluster },
         { volume_verbs, gluster },
         { status_verbs, gluster },
+        { snapshot_verbs, gluster },
+        { clone_verbs, gluster },
     };
     struct error *error = NULL;
     struct config *config;

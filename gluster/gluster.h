@@ -19,7 +19,9 @@ struct gluster *gluster_new(void);
 /* Loop.  Finds out in the background whether there is a glusterd, unless --gluster is none. */
 void gluster_open(struct gluster *gluster, struct agent *agent);
 
+extern const struct verb clone_verbs[];       /* volume.clone */
 extern const struct verb peer_verbs[];        /* list */
+extern const struct verb snapshot_verbs[];    /* volume.snapshot and what becomes of it */
 extern const struct verb status_verbs[];      /* volume.status */
 extern const struct verb volume_life_verbs[]; /* create, start, stop, delete */
 extern const struct verb volume_verbs[];      /* list */

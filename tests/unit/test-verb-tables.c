@@ -23,7 +23,8 @@ static const struct verb *const tables[] = {
     repository_verbs,     image_verbs,          image_copy_verbs,  image_export_verbs,
     image_check_verbs,    image_snapshot_verbs, image_serve_verbs, image_resize_verbs,
     image_optimize_verbs, image_merge_verbs,    ticket_verbs,      peer_verbs,
-    volume_verbs,         status_verbs,         volume_life_verbs
+    volume_verbs,         status_verbs,         volume_life_verbs, snapshot_verbs,
+    clone_verbs
 };
 
 #define FOR_EACH_VERB(verb)                                                                        \

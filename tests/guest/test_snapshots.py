@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Snapshots and clones of volumes on thin LVM; run in a guest (tests/real/test_gluster_snapshots.py).
+
+Each command of glusterd takes two to four seconds there, so a test goes through a whole life."""
+import contextlib
+import datetime
+
+import pytest
+
+from rig import thin
+from rig.agent import Agent
+from rig.client import RpcError
+
+HOSTLER = "hostler-clone-"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def server():
+    thin.set_up()
+    thin.make_volume("one")
+    thin.make_volume("two", bricks=2)
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory):
+    agent = Agent(tmp_path_factory.mktemp("agent"))
+    yield agent
+    assert agent.alive(), agent.log_text()[-3000:]
+    agent.close()
+
+
+@pytest.fixture
+def client(host):
+    with host.connect() as connection:
+        yield connection
+
+
+def names(client, **of):
+    return [each["snapshot"] for each in client.call("volume.snapshots", {"fresh": True, **of})["snapshots"]]
+
+
+@contextlib.contextmanager
+def mounted(volume):
+    folder = thin.mount(volume)
+    try:
+        yield folder
+    finally:
+        thin.sh(f"umount {folder}")
+
+
+def test_a_snapshot_is_taken_told_of_restored_and_used_up(client):
+    with mounted("one") as folder:
+        (folder / "a").write_text("before")
+        before = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
+        taken = client.call("volume.snapshot", {"volume": "one", "snapshot": "s1", "description": "the <first> & é"})
+        assert taken["snapshot"] == "s1"
+        (folder / "a").write_text("after")
+    unnamed = client.call("volume.snapshot", {"volume": "one"})["snapshot"]
+    assert len(unnamed) == 36
+    error = client.error("volume.snapshot", {"volume": "one", "snapshot": "s1"})
+    assert error.name == "AlreadyExists" and (error.data["kind"], error.data["id"]) == ("snapshot", "s1")
+
+    first = client.call("volume.snapshots", {"volume": "one", "fresh": True})["snapshots"][0]
+    assert (first["snapshot"], first["uuid"], first["volume"]) == ("s1", taken["uuid"], "one")
+    assert first["description"] == "the <first> & é" and first["state"] == "inactive" and first["remaining"] == 254
+    assert before <= datetime.datetime.fromisoformat(first["created"].replace("Z", "+00:00"))
+    assert [each["online"] for each in first["bricks"]] == [False] and "size" not in first["bricks"][0]
+    assert names(client, volume="two") == []
+
+    error = client.error("volume.restore", {"snapshot": "s1"})
+    assert error.name == "WrongState" and (error.data["state"], error.data["needs"]) == ("started", "stopped")
+    thin.gluster("volume", "stop", "one")
+    error = client.error("volume.snapshot", {"volume": "one", "snapshot": "s2"})
+    assert error.name == "WrongState" and (error.data["state"], error.data["needs"]) == ("stopped", "started")
+    assert client.call("volume.restore", {"snapshot": "s1"}) == {"volume": "one", "snapshot": "s1"}
+    thin.gluster("volume", "start", "one")
+    with mounted("one") as folder:
+        assert (folder / "a").read_text() == "before"
+    assert names(client) == [unnamed]
+    assert client.call("volume.removeSnapshot", {"snapshot": unnamed}) == {}
+    assert names(client) == []
+    assert client.error("volume.removeSnapshot", {"snapshot": unnamed}).name == "NotFound"
+    assert client.error("volume.restore", {"snapshot": "s1"}).name == "NotFound"
+
+
+def test_a_snapshot_is_cloned_while_it_is_active(client):
+    client.call("volume.snapshot", {"volume": "two", "snapshot": "s3"})
+    error = client.error("volume.clone", {"snapshot": "s3", "clone": "copy"})
+    assert error.name == "WrongState" and (error.data["state"], error.data["needs"]) == ("inactive", "active")
+    assert client.call("volume.activate", {"snapshot": "s3"})["snapshot"] == "s3"
+    error = client.error("volume.activate", {"snapshot": "s3"})
+    assert error.name == "WrongState" and error.data["state"] == "active"
+    active = client.call("volume.snapshots", {"volume": "two", "fresh": True})["snapshots"][0]
+    assert active["state"] == "active" and len(active["bricks"]) == 2
+    for brick in active["bricks"]:
+        assert brick["online"] and brick["pid"] > 0 and brick["volumeGroup"] == "vg" and brick["size"] == 400 << 20
+        assert 0 < brick["dataPercent"] < 100
+
+    copy = client.call("volume.clone", {"snapshot": "s3", "clone": "copy"})
+    assert copy["volume"] == "copy"
+    made = next(each for each in client.call("volume.list", {"fresh": True})["volumes"] if each["volume"] == "copy")
+    assert (made["uuid"], made["state"], made["replica"]) == (copy["uuid"], "created", 2)
+    error = client.error("volume.clone", {"snapshot": "s3", "clone": "one"})
+    assert error.name == "AlreadyExists" and (error.data["kind"], error.data["id"]) == ("volume", "one")
+    assert names(client) == ["s3"]
+
+    assert client.call("volume.deactivate", {"snapshot": "s3"})["uuid"] == active["uuid"]
+    error = client.error("volume.deactivate", {"snapshot": "s3"})
+    assert error.name == "WrongState" and error.data["state"] == "inactive"
+    client.call("volume.removeSnapshot", {"snapshot": "s3"})
+    for method in ("volume.activate", "volume.deactivate", "volume.removeSnapshot"):
+        error = client.error(method, {"snapshot": "s3"})
+        assert error.name == "NotFound" and (error.data["kind"], error.data["id"]) == ("snapshot", "s3"), method
+    thin.gluster("volume", "delete", "copy")  # frees its place; never started
+
+
+def test_glusterds_limit_is_told(client):
+    thin.gluster("snapshot", "config", "two", "snap-max-hard-limit", "1")
+    client.call("volume.snapshot", {"volume": "two", "snapshot": "only"})
+    error = client.error("volume.snapshot", {"volume": "two", "snapshot": "second"})
+    assert error.name == "LimitExceeded" and error.data["max"] == 1 and "maximum limit of 1" in error.data["text"]
+    thin.gluster("snapshot", "config", "two", "snap-max-hard-limit", "256")
+    client.call("volume.removeSnapshot", {"snapshot": "only"})
+
+
+def kill_before(host, params, step):
+    """Calls volume.clone and kills the agent as soon as 'step' has begun."""
+    with host.connect() as client:
+        client.request("volume.clone", params, id="doomed")
+        while True:
+            try:
+                steps = client.call("task.status", {"task": "doomed"})["steps"]
+            except RpcError as error:
+                assert error.name == "TaskNotFound"  # it was not read yet
+                continue
+            if any(each["name"] == step and each["outcome"] == "running" for each in steps):
+                break
+    host.restart()
+
+
+@pytest.mark.parametrize("step", ["activate it", "clone it", "remove the snapshot"])
+def test_a_clone_of_a_volume_can_be_asked_for_again_wherever_the_agent_was_killed(host, step):
+    clone = f"clone-{step.split()[0]}"
+    params = {"volume": "one", "clone": clone}
+    with mounted("one") as folder:
+        (folder / "a").write_text("at first")
+        kill_before(host, params, step)
+        (folder / "a").write_text("now")
+    with host.connect() as client:
+        left = client.call("volume.snapshots", {"volume": "one", "fresh": True})["snapshots"]
+        assert [each["snapshot"][:-8] for each in left] in ([f"{HOSTLER}{clone}-"], [])
+        assert left or step == "remove the snapshot"
+        for each in left:
+            assert each["description"] == f"taken by hostler to clone one as {clone}"
+        answer = client.call("volume.clone", params)
+        assert names(client) == []
+        volumes = {each["volume"]: each["uuid"] for each in client.call("volume.list", {"fresh": True})["volumes"]}
+        assert volumes[clone] == answer["uuid"]
+        assert client.error("volume.clone", params).name == "AlreadyExists"
+        assert names(client) == []
+    thin.gluster("volume", "start", clone)
+    with mounted(clone) as folder:
+        # Made whole by the first call, or else by the second: of what was there when it was called.
+        assert (folder / "a").read_text() in (("now",) if step == "activate it" else ("at first", "now"))
+    thin.gluster("volume", "stop", clone)
+    thin.gluster("volume", "delete", clone)
+
+
+def test_a_clone_that_cannot_be_made_leaves_no_snapshot(client):
+    thin.sh("pkill -9 -f 'glusterfsd.*brick-name [/]run/bricks/two1/brick'")
+    error = client.error("volume.clone", {"volume": "two", "clone": "never"})
+    assert error.name == "WrongState" and error.data["needs"] == "all bricks online"
+    assert names(client) == []
+    assert client.error("volume.clone", {"volume": "two", "clone": "one"}).name == "AlreadyExists"
+    error = client.error("volume.clone", {"volume": "nosuch", "clone": "never"})
+    assert error.name == "NotFound" and (error.data["kind"], error.data["id"]) == ("volume", "nosuch")
