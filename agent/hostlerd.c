@@ -149,6 +149,7 @@ main(int argc, char **argv)
         { image_optimize_verbs, storage },
         { image_merge_verbs, storage },
         { ticket_verbs, storage },
+        { heal_verbs, gluster },
         { peer_verbs, gluster },
         { volume_life_verbs, gluster },
         { volume_verbs, gluster },

@@ -28,6 +28,23 @@ static const struct gluster_failure failures[] = {
     { 0, "request timed out", ERROR_TIMEOUT, NULL, NULL },
     { 0, "check if gluster daemon is operational", ERROR_BACKEND_UNAVAILABLE, NULL, NULL },
     { 0, "connection to glusterd", ERROR_BACKEND_UNAVAILABLE, NULL, NULL },
+    { 0, "self-heal daemon is not running", ERROR_WRONG_STATE, "no self-heal daemon",
+      "the self-heal daemon of each host running" },
+    { 0, "self-heal-daemon is disabled", ERROR_WRONG_STATE, "self-heal daemon switched off",
+      "cluster.self-heal-daemon on" },
+    { 0, "file not in split-brain", ERROR_WRONG_STATE, "not in split-brain", "in split-brain" },
+    { 0, "lookup failed on", ERROR_NOT_FOUND, NULL, NULL },
+    { 0, "not able to fetch volfile", ERROR_WRONG_STATE, "stopped", "started" },
+    { 0, "is not part of cluster", ERROR_NOT_FOUND, NULL, NULL },
+    { 0, "part of another cluster", ERROR_WRONG_STATE, "in another pool, or with volumes",
+      "in no pool, and without volumes" },
+    { 0, "one of the peers is probably down", ERROR_WRONG_STATE, "a peer is down",
+      "all peers connected, or force" },
+    { 0, "hosts one or more bricks", ERROR_WRONG_STATE, "with bricks", "without bricks" },
+    { 0, "probe returned with transport endpoint is not connected", ERROR_WRONG_STATE,
+      "unreachable", "a glusterd that answers there" },
+    { 1, " is localhost", ERROR_WRONG_STATE, "the host that was asked",
+      "another host of the pool, or to be asked there" },
     { 0, "did you mean", ERROR_INVALID_PARAMS, NULL,
       NULL }, /* before: "option : x does not exist" */
     { 0, "option : ", ERROR_INVALID_PARAMS, NULL, NULL },
@@ -280,6 +297,16 @@ ask(const struct gluster_command *command, struct text *ret_output, struct text 
     return error_wrap(err, "cannot ask glusterd");
 }
 
+static bool
+check_refusal(struct error **err)
+{
+    if (!refusal)
+        return true;
+    error_set(err, ERROR_BACKEND_UNAVAILABLE, "glusterd is not asked: %s", refusal);
+    error_data_text(err, "backend", "gluster");
+    return error_data_text(err, "reason", "%s", refusal);
+}
+
 bool
 gluster_command_run(const struct gluster_command *command, struct xml_document **ret_document,
                     struct error **err)
@@ -289,12 +316,7 @@ gluster_command_run(const struct gluster_command *command, struct xml_document *
     int status;
 
     WORKER_ONLY();
-    if (refusal) {
-        error_set(err, ERROR_BACKEND_UNAVAILABLE, "glusterd is not asked: %s", refusal);
-        error_data_text(err, "backend", "gluster");
-        return error_data_text(err, "reason", "%s", refusal);
-    }
-    if (!ask(command, &output, &errors, &status, err))
+    if (!check_refusal(err) || !ask(command, &output, &errors, &status, err))
         return false;
     if (!is_xml(&output))
         return judge_text(command, &output, &errors, status, err);
@@ -302,6 +324,25 @@ gluster_command_run(const struct gluster_command *command, struct xml_document *
         return false;
     if (ret_document)
         *ret_document = TAKE(document);
+    return true;
+}
+
+bool
+gluster_command_run_words(const struct gluster_command *command, struct text *ret_words,
+                          struct error **err)
+{
+    _cleanup_text_ struct text output = TEXT_INIT, errors = TEXT_INIT;
+    int status;
+
+    WORKER_ONLY();
+    if (!check_refusal(err) || !ask(command, &output, &errors, &status, err))
+        return false;
+    if (status != 0)
+        return judge_text(command, &output, &errors, status, err);
+    if (ret_words) {
+        *ret_words = output;
+        output = TEXT_INIT;
+    }
     return true;
 }
 

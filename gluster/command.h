@@ -11,6 +11,7 @@
 #define GLUSTER_COMMAND_H
 
 #include "agent/base/error.h"
+#include "agent/base/text.h"
 #include "agent/call.h"
 #include "gluster/xml.h"
 
@@ -38,6 +39,11 @@ struct gluster_command {
  */
 bool gluster_command_run(const struct gluster_command *command, struct xml_document **ret_document,
                          struct error **err) _must_check_;
+
+/* The same for the commands that print no XML despite --xml: their status tells how it went.  '*ret_words' is
+   what they printed.  NULL: nobody needs it. */
+bool gluster_command_run_words(const struct gluster_command *command, struct text *ret_words,
+                               struct error **err) _must_check_;
 
 /* Before any command: each is BackendUnavailable for this reason (static text). */
 void gluster_command_refuse(const char *reason);

@@ -16,8 +16,8 @@ struct gluster {
     struct agent *agent; /* set by gluster_open() */
     struct known *first; /* owned */
     size_t known_count;
-    uint64_t last_known;   /* number of the one made last */
-    struct lane questions; /* one at a time */
+    uint64_t last_known;                   /* number of the one made last */
+    struct lane questions, slow_questions; /* one of each at a time */
     struct gluster_watcher *watchers;
     struct gluster_watcher availability;
     struct gauges figures;

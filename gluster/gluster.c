@@ -69,6 +69,7 @@ gluster_open(struct gluster *gluster, struct agent *agent)
     LOOP_ONLY();
     gluster->agent = agent;
     gluster->questions = (struct lane){ .name = "gluster", .limit = 1 };
+    gluster->slow_questions = gluster->questions;
     gluster->availability =
         (struct gluster_watcher){ .answered = answered, .failed = failed, .context = gluster };
     gluster->figures = (struct gauges){ .write = write_figures, .context = gluster };

@@ -6,6 +6,8 @@ libhostler_a_SOURCES += \
   gluster/command.c gluster/command.h \
   gluster/gluster-internal.h \
   gluster/gluster.c gluster/gluster.h \
+  gluster/heal-verbs.c \
+  gluster/heal.c gluster/heal.h \
   gluster/peer-verbs.c \
   gluster/peer.c gluster/peer.h \
   gluster/question.c gluster/question.h \
@@ -20,5 +22,5 @@ libhostler_a_SOURCES += \
   gluster/xml.c gluster/xml.h
 
 UNIT_TESTS += tests/unit/test-brick tests/unit/test-gluster-command tests/unit/test-gluster-status \
-  tests/unit/test-gluster-xml tests/unit/test-question tests/unit/test-volume-layout \
-  tests/unit/test-volume-snapshot
+  tests/unit/test-gluster-xml tests/unit/test-heal tests/unit/test-question \
+  tests/unit/test-volume-layout tests/unit/test-volume-snapshot

@@ -249,7 +249,8 @@ submit(struct known *known, struct error **err)
     known->fresh_wall_ns = clock_wall_ns();
     known->job = (struct job){ .run = ask_on_worker,
                                .finished = back_on_loop,
-                               .lane = &gluster->questions,
+                               .lane = known->question->slow ? &gluster->slow_questions
+                                                             : &gluster->questions,
                                .pool = POOL_GLUSTER };
     if (!workers_submit(gluster->agent->workers, &known->job, err))
         return false;

@@ -46,6 +46,7 @@ struct gluster_question {
     bool of_each_volume; /* every volume has an item: one without is not there */
     /* Asks.  'subject' is what it is about (a volume), or NULL: all.  Worker. */
     bool (*ask)(const char *subject, struct gluster_items *ret_items, struct error **err);
+    bool slow; /* it may take a minute: the others are not to wait for it */
 };
 
 /* What of a call a reading step needs; part of its state, zeroed. */
