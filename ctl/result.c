@@ -33,13 +33,19 @@ static const struct listing {
       "no repositories: connect one with 'hostler repository connect'",
       "after" },
     { "events", { "seq", "time", "topic", "subject" }, "no events", "since" },
+    { "volumes",
+      { "volume", "type", "state", "distribute", "replica", "arbiter", "disperse", "redundancy",
+        "snapshots" },
+      "no volumes",
+      "after" },
     { "problems", { "image", "kind", "problem", "text", "fix" }, "no problems", "after" },
 };
 
 static const struct listing *find_listing(const json_t *result, const json_t **ret_rows);
 static void write_list(const struct listing *listing, const json_t *rows, size_t width,
                        size_t indent, bool colours, struct text *text);
-static void write_object(const json_t *object, size_t width, bool colours, struct text *text);
+static void write_object(const json_t *object, size_t width, size_t indent, bool colours,
+                         struct text *text);
 
 void
 result_write(const json_t *result, size_t width, bool colours, struct text *text)
@@ -61,7 +67,7 @@ result_write(const json_t *result, size_t width, bool colours, struct text *text
     }
     listing = find_listing(result, &rows);
     if (!rows) {
-        write_object(result, width, colours, text);
+        write_object(result, width, 0, colours, text);
         return;
     }
     if (json_array_size(rows) == 0)
@@ -297,6 +303,71 @@ add_cell(struct table *table, const char *key, const json_t *value)
                value ? result_colour(key, value) : COLOUR_NONE);
 }
 
+static bool
+is_rows(const json_t *value)
+{
+    return json_is_array(value) && json_is_object(json_array_get(value, 0));
+}
+
+/* One that append_object() has words for. */
+static bool
+has_words(const char *key, const json_t *object)
+{
+    return (json_object_get(object, "repository") && json_object_size(object) <= 3) ||
+           (json_object_get(object, "code") && json_object_get(object, "message")) ||
+           strcmp(key, "progress") == 0 || strcmp(key, "userData") == 0 ||
+           json_object_size(object) == 0;
+}
+
+static bool
+is_inner(const char *key, const json_t *value, unsigned depth)
+{
+    return json_is_object(value) && !has_words(key, value) && depth < DEPTH_MAX;
+}
+
+static bool
+holds_rows(const json_t *object, unsigned depth)
+{
+    const char *key;
+    json_t *value;
+
+    json_object_foreach((json_t *)object, key, value)
+    {
+        if (is_rows(value) || (is_inner(key, value, depth) && holds_rows(value, depth + 1)))
+            return true;
+    }
+    return false;
+}
+
+/* Rows that hold rows of their own do not fit a line. */
+static void
+write_blocks(const json_t *rows, size_t width, size_t indent, bool colours, struct text *text)
+{
+    const json_t *row;
+    size_t i;
+
+    json_array_foreach(rows, i, row)
+    {
+        if (i > 0)
+            text_append_char(text, '\n');
+        write_object(row, width, indent, colours, text);
+    }
+}
+
+static bool
+any_row_holds_rows(const json_t *rows)
+{
+    const json_t *row;
+    size_t i;
+
+    json_array_foreach(rows, i, row)
+    {
+        if (holds_rows(row, 0))
+            return true;
+    }
+    return false;
+}
+
 static void
 write_list(const struct listing *listing, const json_t *rows, size_t width, size_t indent,
            bool colours, struct text *text)
@@ -306,6 +377,10 @@ write_list(const struct listing *listing, const json_t *rows, size_t width, size
     size_t count = choose_columns(listing, rows, keys), i;
     const json_t *row;
 
+    if (!listing && any_row_holds_rows(rows)) {
+        write_blocks(rows, width, indent, colours, text);
+        return;
+    }
     for (size_t column = 0; column < count; column++)
         add_heading(table, keys[column], rows);
     json_array_foreach(rows, i, row)
@@ -328,25 +403,9 @@ result_steps(const json_t *steps, size_t width, size_t indent, bool colours, str
         write_list(&columns, steps, width, indent, colours, text);
 }
 
-static bool
-is_rows(const json_t *value)
-{
-    return json_is_array(value) && json_is_object(json_array_get(value, 0));
-}
-
-/* One that append_object() has words for. */
-static bool
-has_words(const char *key, const json_t *object)
-{
-    return (json_object_get(object, "repository") && json_object_size(object) <= 3) ||
-           (json_object_get(object, "code") && json_object_get(object, "message")) ||
-           strcmp(key, "progress") == 0 || strcmp(key, "userData") == 0 ||
-           json_object_size(object) == 0;
-}
-
 /* Keys first, to learn how wide they are; then with 'key_width' the lines themselves. */
 static void
-write_members(const json_t *object, const char *prefix, unsigned depth, bool colours,
+write_members(const json_t *object, const char *prefix, unsigned depth, size_t indent, bool colours,
               size_t *key_width, struct text *text)
 {
     const char *key;
@@ -361,8 +420,8 @@ write_members(const json_t *object, const char *prefix, unsigned depth, bool col
 
         if (is_rows(value))
             continue;
-        if (json_is_object(value) && !has_words(key, value) && depth < DEPTH_MAX) {
-            write_members(value, path, depth + 1, colours, key_width, text);
+        if (is_inner(key, value, depth)) {
+            write_members(value, path, depth + 1, indent, colours, key_width, text);
             continue;
         }
         visible_append_string(&shown_key, path);
@@ -372,7 +431,7 @@ write_members(const json_t *object, const char *prefix, unsigned depth, bool col
             continue;
         }
         result_value(path, value, true, &shown);
-        text_printf(text, "%s:%*s ", shown_key.bytes ? shown_key.bytes : "",
+        text_printf(text, "%*s%s:%*s ", (int)indent, "", shown_key.bytes ? shown_key.bytes : "",
                     (int)(*key_width - width), "");
         text_append_string(text, visible_colour(colour, colours));
         visible_append(text, shown.bytes ? shown.bytes : "", shown.length, false);
@@ -381,24 +440,38 @@ write_members(const json_t *object, const char *prefix, unsigned depth, bool col
     }
 }
 
+/* The lists in it, each behind its key. */
 static void
-write_object(const json_t *object, size_t width, bool colours, struct text *text)
+write_rows(const json_t *object, const char *prefix, unsigned depth, size_t width, size_t indent,
+           bool colours, struct text *text)
 {
-    size_t key_width = 0;
     const char *key;
     json_t *value;
 
-    write_members(object, "", 0, colours, &key_width, NULL);
-    write_members(object, "", 0, colours, &key_width, text);
     json_object_foreach((json_t *)object, key, value)
     {
+        _cleanup_free_ char *path = xprintf("%s%s%s", prefix, *prefix ? "." : "", key);
+
+        if (is_inner(key, value, depth))
+            write_rows(value, path, depth + 1, width, indent, colours, text);
         if (!is_rows(value))
             continue;
-        visible_append_string(text, key);
+        text_printf(text, "%*s", (int)indent, "");
+        visible_append_string(text, path);
         text_append_string(text, ":\n");
         if (strcmp(key, "steps") == 0)
-            result_steps(value, width, 2, colours, text);
+            result_steps(value, width, indent + 2, colours, text);
         else
-            write_list(NULL, value, width, 2, colours, text);
+            write_list(NULL, value, width, indent + 2, colours, text);
     }
+}
+
+static void
+write_object(const json_t *object, size_t width, size_t indent, bool colours, struct text *text)
+{
+    size_t key_width = 0;
+
+    write_members(object, "", 0, indent, colours, &key_width, NULL);
+    write_members(object, "", 0, indent, colours, &key_width, text);
+    write_rows(object, "", 0, width, indent, colours, text);
 }

@@ -163,6 +163,27 @@ lists_are_tables_and_objects_are_lines(void **state)
                  "error: NoSpace: m\n");
 }
 
+static void
+lists_of_what_holds_lists_are_blocks(void **state)
+{
+    (void)state;
+    assert_shown(
+        "{\"volume\":\"v\",\"bricks\":["
+        "{\"brick\":\"h:/1\",\"now\":{\"seconds\":5,\"calls\":[{\"call\":\"READ\",\"hits\":7}]}},"
+        "{\"brick\":\"h:/2\",\"now\":{\"seconds\":6,\"calls\":[]}}]}",
+        "brick:       h:/1\n"
+        "now.seconds: 5\n"
+        "now.calls:\n"
+        "  CALL  HITS\n"
+        "  READ     7\n"
+        "\n"
+        "brick:       h:/2\n"
+        "now.seconds: 6\n"
+        "now.calls:   -\n");
+    assert_shown("{\"a\":1,\"b\":2,\"c\":3,\"d\":4,\"outer\":[{\"x\":1,\"inner\":[{\"y\":2}]}]}",
+                 "a: 1\nb: 2\nc: 3\nd: 4\nouter:\n  x: 1\n  inner:\n    Y\n    2\n");
+}
+
 int
 main(void)
 {
@@ -174,6 +195,7 @@ main(void)
         cmocka_unit_test(wide_characters_take_two_columns),
         cmocka_unit_test(sizes_and_durations_are_for_people),
         cmocka_unit_test(lists_are_tables_and_objects_are_lines),
+        cmocka_unit_test(lists_of_what_holds_lists_are_blocks),
     };
 
     visible_open();
