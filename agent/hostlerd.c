@@ -152,6 +152,8 @@ main(int argc, char **argv)
         { heal_verbs, gluster },
         { peer_verbs, gluster },
         { volume_life_verbs, gluster },
+        { profile_verbs, gluster },
+        { top_verbs, gluster },
         { volume_verbs, gluster },
         { status_verbs, gluster },
         { snapshot_verbs, gluster },

@@ -44,8 +44,8 @@ static const struct listing {
 static const struct listing *find_listing(const json_t *result, const json_t **ret_rows);
 static void write_list(const struct listing *listing, const json_t *rows, size_t width,
                        size_t indent, bool colours, struct text *text);
-static void write_object(const json_t *object, size_t width, size_t indent, bool colours,
-                         struct text *text);
+static void write_object(const json_t *object, unsigned depth, size_t width, size_t indent,
+                         bool colours, struct text *text);
 
 void
 result_write(const json_t *result, size_t width, bool colours, struct text *text)
@@ -67,7 +67,7 @@ result_write(const json_t *result, size_t width, bool colours, struct text *text
     }
     listing = find_listing(result, &rows);
     if (!rows) {
-        write_object(result, width, 0, colours, text);
+        write_object(result, 0, width, 0, colours, text);
         return;
     }
     if (json_array_size(rows) == 0)
@@ -339,7 +339,7 @@ holds_rows(const json_t *object, unsigned depth)
     return false;
 }
 
-/* Rows that hold rows of their own do not fit a line. */
+/* Rows that hold objects or rows of their own do not fit a line. */
 static void
 write_blocks(const json_t *rows, size_t width, size_t indent, bool colours, struct text *text)
 {
@@ -350,20 +350,26 @@ write_blocks(const json_t *rows, size_t width, size_t indent, bool colours, stru
     {
         if (i > 0)
             text_append_char(text, '\n');
-        write_object(row, width, indent, colours, text);
+        write_object(row, 0, width, indent, colours, text);
     }
 }
 
 static bool
-any_row_holds_rows(const json_t *rows)
+any_row_is_deep(const json_t *rows)
 {
     const json_t *row;
     size_t i;
 
     json_array_foreach(rows, i, row)
     {
-        if (holds_rows(row, 0))
-            return true;
+        const char *key;
+        json_t *value;
+
+        json_object_foreach((json_t *)row, key, value)
+        {
+            if (is_rows(value) || is_inner(key, value, 0))
+                return true;
+        }
     }
     return false;
 }
@@ -377,7 +383,7 @@ write_list(const struct listing *listing, const json_t *rows, size_t width, size
     size_t count = choose_columns(listing, rows, keys), i;
     const json_t *row;
 
-    if (!listing && any_row_holds_rows(rows)) {
+    if (!listing && any_row_is_deep(rows)) {
         write_blocks(rows, width, indent, colours, text);
         return;
     }
@@ -421,6 +427,8 @@ write_members(const json_t *object, const char *prefix, unsigned depth, size_t i
         if (is_rows(value))
             continue;
         if (is_inner(key, value, depth)) {
+            if (holds_rows(value, depth + 1))
+                continue;
             write_members(value, path, depth + 1, indent, colours, key_width, text);
             continue;
         }
@@ -440,26 +448,26 @@ write_members(const json_t *object, const char *prefix, unsigned depth, size_t i
     }
 }
 
-/* The lists in it, each behind its key. */
+/* The lists in it, and what holds lists, each behind its key. */
 static void
-write_rows(const json_t *object, const char *prefix, unsigned depth, size_t width, size_t indent,
-           bool colours, struct text *text)
+write_rows(const json_t *object, unsigned depth, size_t width, size_t indent, bool colours,
+           struct text *text)
 {
     const char *key;
     json_t *value;
 
     json_object_foreach((json_t *)object, key, value)
     {
-        _cleanup_free_ char *path = xprintf("%s%s%s", prefix, *prefix ? "." : "", key);
+        bool inner = is_inner(key, value, depth) && holds_rows(value, depth + 1);
 
-        if (is_inner(key, value, depth))
-            write_rows(value, path, depth + 1, width, indent, colours, text);
-        if (!is_rows(value))
+        if (!inner && !is_rows(value))
             continue;
         text_printf(text, "%*s", (int)indent, "");
-        visible_append_string(text, path);
+        visible_append_string(text, key);
         text_append_string(text, ":\n");
-        if (strcmp(key, "steps") == 0)
+        if (inner)
+            write_object(value, depth + 1, width, indent + 2, colours, text);
+        else if (strcmp(key, "steps") == 0)
             result_steps(value, width, indent + 2, colours, text);
         else
             write_list(NULL, value, width, indent + 2, colours, text);
@@ -467,11 +475,12 @@ write_rows(const json_t *object, const char *prefix, unsigned depth, size_t widt
 }
 
 static void
-write_object(const json_t *object, size_t width, size_t indent, bool colours, struct text *text)
+write_object(const json_t *object, unsigned depth, size_t width, size_t indent, bool colours,
+             struct text *text)
 {
     size_t key_width = 0;
 
-    write_members(object, "", 0, indent, colours, &key_width, NULL);
-    write_members(object, "", 0, indent, colours, &key_width, text);
-    write_rows(object, "", 0, width, indent, colours, text);
+    write_members(object, "", depth, indent, colours, &key_width, NULL);
+    write_members(object, "", depth, indent, colours, &key_width, text);
+    write_rows(object, depth, width, indent, colours, text);
 }

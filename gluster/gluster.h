@@ -26,5 +26,7 @@ extern const struct verb snapshot_verbs[];    /* volume.snapshot and what become
 extern const struct verb status_verbs[];      /* volume.status */
 extern const struct verb volume_life_verbs[]; /* create, start, stop, delete */
 extern const struct verb volume_verbs[];      /* list */
+extern const struct verb profile_verbs[];     /* volume.profile */
+extern const struct verb top_verbs[];         /* volume.top */
 
 #endif

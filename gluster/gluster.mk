@@ -8,13 +8,18 @@ libhostler_a_SOURCES += \
   gluster/gluster.c gluster/gluster.h \
   gluster/heal-verbs.c \
   gluster/heal.c gluster/heal.h \
+  gluster/moment.c gluster/moment.h \
   gluster/peer-verbs.c \
   gluster/peer.c gluster/peer.h \
+  gluster/profile-verbs.c \
+  gluster/profile.c gluster/profile.h \
   gluster/question.c gluster/question.h \
   gluster/status-verbs.c \
   gluster/status.c gluster/status.h \
   gluster/snapshot-verbs.c \
   gluster/snapshot.c gluster/snapshot.h \
+  gluster/top-verbs.c \
+  gluster/top.c gluster/top.h \
   gluster/volume-layout.c gluster/volume-layout.h \
   gluster/volume-life-verbs.c \
   gluster/volume-verbs.c gluster/volume-verbs.h \
@@ -24,3 +29,5 @@ libhostler_a_SOURCES += \
 UNIT_TESTS += tests/unit/test-brick tests/unit/test-gluster-command tests/unit/test-gluster-status \
   tests/unit/test-gluster-xml tests/unit/test-heal tests/unit/test-question \
   tests/unit/test-volume-layout tests/unit/test-volume-snapshot
+UNIT_TESTS += tests/unit/test-profile tests/unit/test-top
+EXTRA_DIST += tests/unit/recorded-fixture.h

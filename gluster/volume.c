@@ -65,22 +65,12 @@ lower(const char *text)
     return copy;
 }
 
-static size_t
-count_children(const struct xml_node *parent, const char *name)
-{
-    size_t count = 0;
-
-    for (XML_EACH(node, parent, name))
-        count++;
-    return count;
-}
-
 static void
 read_bricks(const struct xml_node *parent, struct volume *volume)
 {
     size_t n = 0;
 
-    volume->brick_count = count_children(parent, "brick");
+    volume->brick_count = xml_children(parent, "brick");
     volume->bricks = xalloc((volume->brick_count + 1) * sizeof(volume->bricks[0]));
     for (XML_EACH(node, parent, "brick")) {
         const char *name = xml_text(node, "name");
@@ -98,7 +88,7 @@ read_options(const struct xml_node *parent, struct volume *volume)
 {
     size_t n = 0;
 
-    volume->option_count = count_children(parent, "option");
+    volume->option_count = xml_children(parent, "option");
     volume->options = xalloc((volume->option_count + 1) * sizeof(volume->options[0]));
     for (XML_EACH(node, parent, "option"))
         volume->options[n++] = (struct volume_option){
@@ -137,7 +127,7 @@ bool
 volumes_read(const struct xml_document *document, struct volumes *ret_volumes, struct error **err)
 {
     const struct xml_node *parent = xml_child(xml_child(xml_root(document), "volInfo"), "volumes");
-    struct volumes volumes = { .count = count_children(parent, "volume") };
+    struct volumes volumes = { .count = xml_children(parent, "volume") };
     size_t n = 0;
 
     if (!parent)

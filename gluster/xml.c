@@ -183,18 +183,29 @@ xml_attribute(const struct xml_node *node, const char *name)
     return copy;
 }
 
-bool
-xml_number(const struct xml_node *parent, const char *name, uint64_t *ret_value)
+/* '*ret_end' gets what stands behind it. */
+static bool
+read_number(const char *text, uint64_t *ret_value, char **ret_end)
 {
-    const char *text = xml_text(parent, name);
     unsigned long long value;
-    char *end;
 
     if (*text < '0' || *text > '9')
         return false;
     errno = 0;
-    value = strtoull(text, &end, 10);
-    if (errno || *end)
+    value = strtoull(text, ret_end, 10);
+    if (errno)
+        return false;
+    *ret_value = value;
+    return true;
+}
+
+bool
+xml_number(const struct xml_node *parent, const char *name, uint64_t *ret_value)
+{
+    uint64_t value;
+    char *end;
+
+    if (!read_number(xml_text(parent, name), &value, &end) || *end)
         return false;
     *ret_value = value;
     return true;
@@ -207,4 +218,23 @@ xml_count(const struct xml_node *parent, const char *name)
 
     (void)xml_number(parent, name, &value);
     return value;
+}
+
+uint64_t
+xml_whole(const struct xml_node *parent, const char *name)
+{
+    uint64_t value;
+    char *end;
+
+    return read_number(xml_text(parent, name), &value, &end) && (!*end || *end == '.') ? value : 0;
+}
+
+size_t
+xml_children(const struct xml_node *parent, const char *name)
+{
+    size_t count = 0;
+
+    for (XML_EACH(node, parent, name))
+        count++;
+    return count;
 }

@@ -55,5 +55,9 @@ char *xml_attribute(const struct xml_node *node, const char *name);
 bool xml_number(const struct xml_node *parent, const char *name, uint64_t *ret_value);
 /* The number, or 0. */
 uint64_t xml_count(const struct xml_node *parent, const char *name);
+/* What stands before the point of "97171.500000", or 0. */
+uint64_t xml_whole(const struct xml_node *parent, const char *name);
+/* How many children of that name there are. */
+size_t xml_children(const struct xml_node *parent, const char *name);
 
 #endif

@@ -6,6 +6,7 @@ gluster prints no XML despite --xml; and README.md's table of the commands.  By 
     tests/rig/record-gluster.py [TOPIC...]
 
 A topic is a function below.  All of them take some minutes; each begins with a fresh pool."""
+import os
 import pathlib
 import re
 import shlex
@@ -295,7 +296,99 @@ def failed(text):
     return "<opRet>0" not in text or ("<volStatus>" in text and "gv0" not in text)
 
 
-TOPICS = ("peers", "volumes", "options", "races", "services")
+def use(host, folder):
+    """Some of each call, so that there is something to count."""
+    host.inside("sh", "-c", f"""cd {folder} && mkdir dir 'a<b&c' && for size in 1 2 3; do
+        dd if=/dev/zero of=file$size oflag=direct bs=16k count=$size status=none &&
+            dd if=file$size of=/dev/null iflag=direct bs=16k status=none
+        done && ls . dir && printf x > 'a<b&c/d e'""", check=True)
+
+
+def profiles(record, pool):
+    bricks = [pool.brick(index, "gv0", 0) for index in range(3)]
+    # Or it joins writes of its own accord.
+    pool.make_volume("gv0", bricks, "replica", "3", options=[("performance.write-behind", "off")])
+    pool.run("volume", "create", "gv1", pool.brick(0, "gv1", 0), "force")
+    record("volume-profile-info-off", "volume", "profile", "gv0", "info")
+    record("volume-profile-stop-off", "volume", "profile", "gv0", "stop")
+    record("volume-profile-unknown", "volume", "profile", "nosuch", "start")
+    record("volume-profile-start", "volume", "profile", "gv0", "start")
+    record("volume-profile-start-again", "volume", "profile", "gv0", "start")
+    record("volume-profile-start-stopped-volume", "volume", "profile", "gv1", "start")
+    record("volume-profile-info-stopped-volume", "volume", "profile", "gv1", "info")
+    use(pool.hosts[0], pool.hosts[0].mount("gv0"))
+    held = os.open(pool.hosts[0].path("/mnt/gv0/a<b&c/d e"), os.O_WRONLY)
+    os.pwrite(held, b"y", 0)
+    os.fsync(held)  # only now it is opened on the bricks
+    record("volume-profile-info", "volume", "profile", "gv0", "info")
+    record("volume-profile-info-peek", "volume", "profile", "gv0", "info", "peek")
+    record("volume-profile-info-incremental", "volume", "profile", "gv0", "info", "incremental")
+    record("volume-profile-info-cumulative", "volume", "profile", "gv0", "info", "cumulative")
+    for what in ("open", "read", "write", "opendir", "readdir", "read-perf", "write-perf"):
+        record(f"volume-top-{what}", "volume", "top", "gv0", what)
+    record("volume-top-write-measured", "volume", "top", "gv0", "write-perf", "bs", "4096", "count", "100")
+    record("volume-top-brick", "volume", "top", "gv0", "write", "brick", bricks[1], "list-cnt", "2")
+    record("volume-top-brick-unknown", "volume", "top", "gv0", "write", "brick", bricks[1] + "x")
+    record("volume-top-unknown", "volume", "top", "nosuch", "write")
+    record("volume-top-stopped-volume", "volume", "top", "gv1", "write")
+    pool.kill_brick(bricks[1])
+    record.until("volume-top-brick-dead", lambda text: not text, "volume", "top", "gv0", "write", "brick", bricks[1])
+    record("volume-profile-info-dead-brick", "volume", "profile", "gv0", "info", "cumulative")
+    record("volume-top-clear", "volume", "top", "gv0", "clear")
+    pool.hosts[0].inside("/usr/bin/python3", "-c", r"open(b'/mnt/gv0/not\xffutf8', 'w').write('x')", check=True)
+    record("volume-top-not-utf8", "volume", "top", "gv0", "write")
+    record("volume-profile-info-clear", "volume", "profile", "gv0", "info", "clear")
+    record("volume-profile-stop", "volume", "profile", "gv0", "stop")
+    os.close(held)
+
+
+def quotas(record, pool):
+    pool.make_volume("gv0", [pool.brick(index, "gv0", 0) for index in range(3)], "replica", "3")
+    pool.run("volume", "create", "gv1", pool.brick(0, "gv1", 0), "force")
+    use(pool.hosts[0], pool.hosts[0].mount("gv0"))
+
+    def quota(name, *arguments, volume="gv0"):
+        record(f"volume-quota-{name}", "volume", "quota", volume, *arguments)
+    quota("unknown", "enable", volume="nosuch")
+    quota("stopped-volume", "enable", volume="gv1")
+    quota("list-stopped-volume", "list", volume="gv1")
+    quota("list-off", "list")
+    quota("limit-off", "limit-usage", "/dir", "10485760")
+    quota("disable-off", "disable")
+    quota("enable", "enable")
+    quota("enable-again", "enable")
+    quota("list-none", "list")
+    quota("list-objects-none", "list-objects")
+    quota("limit-usage", "limit-usage", "/dir", "10485760")
+    quota("limit-usage-percent", "limit-usage", "/a<b&c", "100000", "60")
+    quota("limit-objects", "limit-objects", "/dir", "100", "30")
+    quota("limit-usage-unknown-path", "limit-usage", "/nosuch", "10485760")
+    quota("limit-usage-file", "limit-usage", "/file1", "10485760")
+    quota("limit-usage-relative-path", "limit-usage", "dir", "10485760")
+    quota("limit-usage-zero", "limit-usage", "/dir", "0")
+    quota("limit-usage-bad-percent", "limit-usage", "/dir", "10485760", "101")
+    quota("limit-objects-only", "limit-objects", "/", "5")
+    quota("list", "list")
+    quota("list-objects", "list-objects")
+    quota("list-path", "list", "/dir")
+    quota("list-path-no-limit", "list", "/")
+    quota("list-unknown-path", "list", "/nosuch")
+    quota("list-file", "list", "/file1")
+    quota("list-objects-file", "list-objects", "/file1")
+    pool.run("volume", "quota", "gv0", "limit-usage", "/a<b&c", "100")
+    record.until("volume-quota-list-exceeded", "<hl_exceeded>Yes", "volume", "quota", "gv0", "list")
+    quota("remove", "remove", "/dir")
+    quota("remove-again", "remove", "/dir")
+    quota("remove-unknown-path", "remove", "/nosuch")
+    quota("remove-objects-none", "remove-objects", "/a<b&c")
+    pool.hosts[0].inside("rmdir", "/mnt/gv0/dir", check=True)
+    quota("list-objects-path-gone", "list-objects")
+    quota("default-soft-limit", "default-soft-limit", "70")
+    quota("disable", "disable")
+    quota("list-disabled", "list")
+
+
+TOPICS = ("peers", "volumes", "options", "races", "services", "profiles", "quotas")
 
 
 def main():

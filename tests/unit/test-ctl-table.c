@@ -171,17 +171,19 @@ lists_of_what_holds_lists_are_blocks(void **state)
         "{\"volume\":\"v\",\"bricks\":["
         "{\"brick\":\"h:/1\",\"now\":{\"seconds\":5,\"calls\":[{\"call\":\"READ\",\"hits\":7}]}},"
         "{\"brick\":\"h:/2\",\"now\":{\"seconds\":6,\"calls\":[]}}]}",
-        "brick:       h:/1\n"
-        "now.seconds: 5\n"
-        "now.calls:\n"
-        "  CALL  HITS\n"
-        "  READ     7\n"
+        "brick: h:/1\n"
+        "now:\n"
+        "  seconds: 5\n"
+        "  calls:\n"
+        "    CALL  HITS\n"
+        "    READ     7\n"
         "\n"
         "brick:       h:/2\n"
         "now.seconds: 6\n"
         "now.calls:   -\n");
-    assert_shown("{\"a\":1,\"b\":2,\"c\":3,\"d\":4,\"outer\":[{\"x\":1,\"inner\":[{\"y\":2}]}]}",
-                 "a: 1\nb: 2\nc: 3\nd: 4\nouter:\n  x: 1\n  inner:\n    Y\n    2\n");
+    assert_shown("{\"things\":[{\"a\":{\"b\":1}},{\"a\":{\"b\":2}}]}", "a.b: 1\n\na.b: 2\n");
+    assert_shown("{\"a\":1,\"b\":2,\"c\":3,\"e\":4,\"outer\":[{\"x\":1,\"inner\":[{\"y\":2}]}]}",
+                 "a: 1\nb: 2\nc: 3\ne: 4\nouter:\n  x: 1\n  inner:\n    Y\n    2\n");
 }
 
 int
