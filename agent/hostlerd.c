@@ -150,6 +150,7 @@ main(int argc, char **argv)
         { image_merge_verbs, storage },
         { ticket_verbs, storage },
         { heal_verbs, gluster },
+        { option_verbs, gluster },
         { peer_verbs, gluster },
         { volume_life_verbs, gluster },
         { profile_verbs, gluster },

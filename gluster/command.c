@@ -60,6 +60,7 @@ static const struct gluster_failure failures[] = {
     { 0, "cannot be set along with other options", ERROR_INVALID_PARAMS, NULL, NULL },
     { 0, "is deprecated. use 'gluster", ERROR_INVALID_PARAMS, NULL, NULL },
     { 0, "is invalid command. use 'gluster", ERROR_INVALID_PARAMS, NULL, NULL },
+    { 0, "unable to open file '/var/lib/glusterd/groups", ERROR_INVALID_PARAMS, NULL, NULL },
     { 0, "multiple bricks of a", ERROR_INVALID_PARAMS, NULL, NULL },
     { 0, "is not in 'peer in cluster' state", ERROR_INVALID_PARAMS, NULL,
       "each host must be one that peer.list shows, by that name or address" },
@@ -239,6 +240,8 @@ judge(const struct gluster_command *command, const struct xml_document *document
     const struct xml_node *root = xml_root(document);
     const char *result = xml_text(root, "opRet");
 
+    if (strcmp(xml_name(root), "options") == 0) /* "volume set help-xml" (10.3) */
+        return true;
     if (!*result)
         return fail(command, 0, "its answer has no opRet", err);
     if (strcmp(result, "0") == 0)

@@ -21,12 +21,13 @@ void gluster_open(struct gluster *gluster, struct agent *agent);
 
 extern const struct verb clone_verbs[];       /* volume.clone */
 extern const struct verb heal_verbs[];        /* volume.healInfo, volume.heal */
+extern const struct verb option_verbs[];      /* volume.options, set, reset */
 extern const struct verb peer_verbs[];        /* list */
+extern const struct verb profile_verbs[];     /* volume.profile */
 extern const struct verb snapshot_verbs[];    /* volume.snapshot and what becomes of it */
 extern const struct verb status_verbs[];      /* volume.status */
+extern const struct verb top_verbs[];         /* volume.top */
 extern const struct verb volume_life_verbs[]; /* create, start, stop, delete */
 extern const struct verb volume_verbs[];      /* list */
-extern const struct verb profile_verbs[];     /* volume.profile */
-extern const struct verb top_verbs[];         /* volume.top */
 
 #endif

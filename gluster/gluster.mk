@@ -9,15 +9,17 @@ libhostler_a_SOURCES += \
   gluster/heal-verbs.c \
   gluster/heal.c gluster/heal.h \
   gluster/moment.c gluster/moment.h \
+  gluster/option-verbs.c \
+  gluster/option.c gluster/option.h \
   gluster/peer-verbs.c \
   gluster/peer.c gluster/peer.h \
   gluster/profile-verbs.c \
   gluster/profile.c gluster/profile.h \
   gluster/question.c gluster/question.h \
-  gluster/status-verbs.c \
-  gluster/status.c gluster/status.h \
   gluster/snapshot-verbs.c \
   gluster/snapshot.c gluster/snapshot.h \
+  gluster/status-verbs.c \
+  gluster/status.c gluster/status.h \
   gluster/top-verbs.c \
   gluster/top.c gluster/top.h \
   gluster/volume-layout.c gluster/volume-layout.h \
@@ -26,8 +28,9 @@ libhostler_a_SOURCES += \
   gluster/volume.c gluster/volume.h \
   gluster/xml.c gluster/xml.h
 
-UNIT_TESTS += tests/unit/test-brick tests/unit/test-gluster-command tests/unit/test-gluster-status \
-  tests/unit/test-gluster-xml tests/unit/test-heal tests/unit/test-question \
+UNIT_TESTS += tests/unit/recorded-fixture tests/unit/test-brick tests/unit/test-gluster-command \
+  tests/unit/test-gluster-status tests/unit/test-gluster-xml tests/unit/test-heal \
+  tests/unit/test-option tests/unit/test-profile tests/unit/test-question tests/unit/test-top \
   tests/unit/test-volume-layout tests/unit/test-volume-snapshot
 UNIT_TESTS += tests/unit/test-profile tests/unit/test-top
 EXTRA_DIST += tests/unit/recorded-fixture.h

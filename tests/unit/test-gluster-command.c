@@ -13,6 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "tests/unit/recording.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -168,6 +170,51 @@ a_value_that_glusterd_refuses_is_told_with_its_parameter(void **unused)
 }
 
 static void
+what_glusterd_was_heard_to_say_of_volumes_has_a_name(void **unused)
+{
+    static const struct {
+        const char *file;
+        enum error_code code;
+    } table[] = {
+        { "volume-create-brick-in-use.xml", ERROR_WRONG_STATE },
+        { "volume-create-brick-was-in-use.xml", ERROR_WRONG_STATE },
+        { "volume-create-brick-within-brick.xml", ERROR_WRONG_STATE },
+        { "volume-create-exists.xml", ERROR_ALREADY_EXISTS },
+        { "volume-create-no-folder.xml", ERROR_INVALID_PARAMS },
+        { "volume-create-not-in-pool.xml", ERROR_INVALID_PARAMS },
+        { "volume-create-same-host.xml", ERROR_INVALID_PARAMS },
+        { "volume-create-unknown-host.xml", ERROR_INVALID_PARAMS },
+        { "volume-delete-down-peer.xml", ERROR_WRONG_STATE },
+        { "volume-delete-started.xml", ERROR_WRONG_STATE },
+        { "volume-delete-unknown.xml", ERROR_NOT_FOUND },
+        { "volume-get-unknown-volume.xml", ERROR_NOT_FOUND },
+        { "volume-reset-unknown-option.xml", ERROR_INVALID_PARAMS },
+        { "volume-reset-unknown-volume.xml", ERROR_NOT_FOUND },
+        { "volume-set-all-bad.xml", ERROR_INVALID_PARAMS },
+        { "volume-set-bad-boolean.xml", ERROR_INVALID_PARAMS },
+        { "volume-set-bad-value.xml", ERROR_INVALID_PARAMS },
+        { "volume-set-nearly.xml", ERROR_INVALID_PARAMS },
+        { "volume-set-unknown-option.xml", ERROR_INVALID_PARAMS },
+        { "volume-set-unknown-volume.xml", ERROR_NOT_FOUND },
+        { "volume-start-started.xml", ERROR_WRONG_STATE },
+        { "volume-start-unknown.xml", ERROR_NOT_FOUND },
+        { "volume-stop-not-started.xml", ERROR_WRONG_STATE },
+    };
+
+    (void)unused;
+    for (size_t i = 0; i < ARRAY_COUNT(table); i++) {
+        _cleanup_(xml_freep) struct xml_document *document = recording_read(table[i].file);
+        const struct xml_node *root = xml_root(document);
+        const struct gluster_failure *failure =
+            gluster_failure_find((int)xml_count(root, "opErrno"), xml_text(root, "opErrstr"));
+
+        if (!failure || failure->code != table[i].code)
+            fail_msg("%s: '%s' is %s", table[i].file, xml_text(root, "opErrstr"),
+                     failure ? error_code_name(failure->code) : "unknown");
+    }
+}
+
+static void
 what_was_to_be_made_exists_and_what_it_is_about_does_not(void **unused)
 {
     const struct gluster_command command = {
@@ -252,6 +299,7 @@ main(void)
         cmocka_unit_test(glusterds_words_and_number_are_told),
         cmocka_unit_test(common_refusals_get_names_of_our_own),
         cmocka_unit_test(a_value_that_glusterd_refuses_is_told_with_its_parameter),
+        cmocka_unit_test(what_glusterd_was_heard_to_say_of_volumes_has_a_name),
         cmocka_unit_test(what_was_to_be_made_exists_and_what_it_is_about_does_not),
         cmocka_unit_test(no_word_becomes_an_option_of_gluster),
         cmocka_unit_test(output_without_end_is_cut_off),

@@ -24,7 +24,8 @@ static const struct verb *const tables[] = {
     image_check_verbs,    image_snapshot_verbs, image_serve_verbs, image_resize_verbs,
     image_optimize_verbs, image_merge_verbs,    ticket_verbs,      peer_verbs,
     volume_verbs,         status_verbs,         volume_life_verbs, snapshot_verbs,
-    clone_verbs,          heal_verbs,           profile_verbs,     top_verbs
+    clone_verbs,          heal_verbs,           profile_verbs,     top_verbs,
+    option_verbs
 };
 
 #define FOR_EACH_VERB(verb)                                                                        \
