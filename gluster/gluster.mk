@@ -28,9 +28,8 @@ libhostler_a_SOURCES += \
   gluster/volume.c gluster/volume.h \
   gluster/xml.c gluster/xml.h
 
-UNIT_TESTS += tests/unit/recorded-fixture tests/unit/test-brick tests/unit/test-gluster-command \
-  tests/unit/test-gluster-status tests/unit/test-gluster-xml tests/unit/test-heal \
-  tests/unit/test-option tests/unit/test-profile tests/unit/test-question tests/unit/test-top \
-  tests/unit/test-volume-layout tests/unit/test-volume-snapshot
-UNIT_TESTS += tests/unit/test-profile tests/unit/test-top
+UNIT_TESTS += tests/unit/test-brick tests/unit/test-gluster-command tests/unit/test-gluster-status \
+  tests/unit/test-gluster-xml tests/unit/test-heal tests/unit/test-option tests/unit/test-profile \
+  tests/unit/test-question tests/unit/test-top tests/unit/test-volume-layout \
+  tests/unit/test-volume-snapshot
 EXTRA_DIST += tests/unit/recorded-fixture.h
