@@ -22,7 +22,7 @@ void gluster_open(struct gluster *gluster, struct agent *agent);
 extern const struct verb clone_verbs[];       /* volume.clone */
 extern const struct verb heal_verbs[];        /* volume.healInfo, volume.heal */
 extern const struct verb option_verbs[];      /* volume.options, set, reset */
-extern const struct verb peer_verbs[];        /* list */
+extern const struct verb peer_verbs[];        /* list, probe, detach */
 extern const struct verb profile_verbs[];     /* volume.profile */
 extern const struct verb snapshot_verbs[];    /* volume.snapshot and what becomes of it */
 extern const struct verb status_verbs[];      /* volume.status */

@@ -29,7 +29,7 @@ libhostler_a_SOURCES += \
   gluster/xml.c gluster/xml.h
 
 UNIT_TESTS += tests/unit/test-brick tests/unit/test-gluster-command tests/unit/test-gluster-status \
-  tests/unit/test-gluster-xml tests/unit/test-heal tests/unit/test-option tests/unit/test-profile \
-  tests/unit/test-question tests/unit/test-top tests/unit/test-volume-layout \
-  tests/unit/test-volume-snapshot
+  tests/unit/test-gluster-xml tests/unit/test-heal tests/unit/test-option tests/unit/test-peer \
+  tests/unit/test-profile tests/unit/test-question tests/unit/test-top \
+  tests/unit/test-volume-layout tests/unit/test-volume-snapshot
 EXTRA_DIST += tests/unit/recorded-fixture.h

@@ -3,15 +3,21 @@
 
 #include "gluster/peer.h"
 
+#include <ctype.h>
 #include <string.h>
+#include <strings.h>
 
 #include "gluster/command.h"
+
+#define IN_CLUSTER "peer in cluster"
 
 const struct shape peer_shape = {
     .name = "Peer",
     .schema =
-        "{\"type\":\"object\",\"additionalProperties\":false,\"required\":[\"peer\",\"host\",\"connected\","
-        "\"here\"],\"properties\":{\"peer\":{\"type\":\"string\"},\"host\":{\"type\":\"string\"},"
+        "{\"type\":\"object\",\"additionalProperties\":false,\"required\":[\"peer\",\"host\",\"names\","
+        "\"state\",\"connected\",\"here\"],\"properties\":{\"peer\":{\"type\":\"string\"},"
+        "\"host\":{\"type\":\"string\"},\"names\":{\"type\":\"array\",\"items\":{\"type\":\"string\"}},"
+        "\"state\":{\"type\":\"string\"},"
         "\"connected\":{\"type\":\"boolean\"},\"here\":{\"type\":\"boolean\"}}}",
 };
 
@@ -19,11 +25,48 @@ void
 peers_done(struct peers *peers)
 {
     for (size_t i = 0; i < peers->count; i++) {
-        free(peers->all[i].uuid);
-        free(peers->all[i].host);
+        struct peer *peer = &peers->all[i];
+
+        for (size_t j = 0; j < peer->name_count; j++)
+            free(peer->names[j]);
+        free(peer->names);
+        free(peer->uuid);
+        free(peer->host);
+        free(peer->state);
     }
     free(peers->all);
     *peers = (struct peers){ 0 };
+}
+
+static void
+read_names(const struct xml_node *parent, struct peer *peer)
+{
+    size_t count = 0;
+
+    for (XML_EACH(node, parent, "hostname"))
+        count++;
+    peer->names = xalloc((count + 1) * sizeof(peer->names[0]));
+    for (XML_EACH(node, parent, "hostname"))
+        peer->names[peer->name_count++] = xstrdup(xml_content(node));
+}
+
+static void
+read_peer(const struct xml_node *node, struct peer *peer)
+{
+    const char *host = xml_text(node, "hostname");
+    /* The one that was asked has none: it is in. */
+    const char *state = xml_text(node, "stateStr");
+
+    *peer = (struct peer){
+        .uuid = xstrdup(xml_text(node, "uuid")),
+        .host = xstrdup(host),
+        .state = xstrdup(*state ? state : IN_CLUSTER),
+        .connected = xml_count(node, "connected") == 1,
+        .here = strcmp(host, "localhost") == 0,
+    };
+    for (char *at = peer->state; *at; at++)
+        *at = (char)tolower((unsigned char)*at);
+    read_names(xml_child(node, "hostnames"), peer);
 }
 
 bool
@@ -38,18 +81,34 @@ peers_read(const struct xml_document *document, struct peers *ret_peers, struct 
     for (XML_EACH(node, parent, "peer"))
         peers.count++;
     peers.all = xalloc((peers.count + 1) * sizeof(peers.all[0]));
-    for (XML_EACH(node, parent, "peer")) {
-        const char *host = xml_text(node, "hostname");
-
-        peers.all[n++] = (struct peer){
-            .uuid = xstrdup(xml_text(node, "uuid")),
-            .host = xstrdup(host),
-            .connected = xml_count(node, "connected") == 1,
-            .here = strcmp(host, "localhost") == 0,
-        };
-    }
+    for (XML_EACH(node, parent, "peer"))
+        read_peer(node, &peers.all[n++]);
     *ret_peers = peers;
     return true;
+}
+
+static bool
+goes_by(const struct peer *peer, const char *name)
+{
+    for (size_t i = 0; i < peer->name_count; i++)
+        if (strcasecmp(peer->names[i], name) == 0)
+            return true;
+    return strcmp(peer->uuid, name) == 0 || strcasecmp(peer->host, name) == 0;
+}
+
+const struct peer *
+peers_find(const struct peers *peers, const char *name)
+{
+    for (size_t i = 0; i < peers->count; i++)
+        if (goes_by(&peers->all[i], name))
+            return &peers->all[i];
+    return NULL;
+}
+
+bool
+peer_is_well(const struct peer *peer)
+{
+    return peer->connected && strcmp(peer->state, IN_CLUSTER) == 0;
 }
 
 bool
@@ -69,6 +128,12 @@ peer_write(const struct peer *peer, struct writer *writer)
     writer_object(writer);
     writer_member_string(writer, "peer", peer->uuid);
     writer_member_string(writer, "host", peer->host);
+    writer_key(writer, "names");
+    writer_array(writer);
+    for (size_t i = 0; i < peer->name_count; i++)
+        writer_string(writer, peer->names[i]);
+    writer_end_array(writer);
+    writer_member_string(writer, "state", peer->state);
     writer_member_bool(writer, "connected", peer->connected);
     writer_member_bool(writer, "here", peer->here);
     writer_end_object(writer);

@@ -12,6 +12,9 @@
 
 struct peer {
     char *uuid, *host; /* owned; the glusterd that was asked calls itself "localhost" */
+    char **names;      /* all that the pool knows it by, name_count of them; owned */
+    size_t name_count; /* 0 for "localhost": only the others know */
+    char *state;       /* "peer in cluster", "peer rejected", "probe sent to peer", ...; owned */
     bool connected;
     bool here; /* it is the one that was asked */
 };
@@ -27,6 +30,10 @@ bool peers_ask(const atomic_bool *abort, struct peers *ret_peers, struct error *
 bool peers_read(const struct xml_document *document, struct peers *ret_peers, struct error **err)
     _must_check_;
 void peers_done(struct peers *peers);
+/* The one that has this UUID or goes by this name ("localhost" is the one here), or NULL. */
+const struct peer *peers_find(const struct peers *peers, const char *name);
+/* It is one of the pool for good, and answers. */
+bool peer_is_well(const struct peer *peer);
 #define _cleanup_peers_ _cleanup_(peers_done)
 
 /* The object of peer.list and of peer.changed. */

@@ -4,8 +4,6 @@
 
 #include "gluster/heal.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <setjmp.h>
@@ -15,26 +13,18 @@
 /* cmocka.h needs the four above. */
 #include <cmocka.h>
 
-#include "agent/base/text.h"
 #include "gluster/command.h"
+#include "tests/unit/recorded-fixture.h"
 
 #define ALL 1000
 
 static char *
 recorded(const char *name)
 {
-    const char *source = getenv("HOSTLER_SOURCE");
-    _cleanup_free_ char *path =
-        xprintf("%s/tests/unit/gluster/heal-%s", source ? source : ".", name);
-    _cleanup_text_ struct text text = TEXT_INIT;
-    FILE *file = fopen(path, "r");
-    size_t size;
+    _cleanup_free_ char *path = xprintf("heal-%s", name);
+    struct text text = TEXT_INIT;
 
-    if (!file)
-        fail_msg("%s cannot be read", path);
-    while ((size = fread(text_reserve(&text, 4096), 1, 4096, file)) > 0)
-        text_grow(&text, size);
-    (void)fclose(file);
+    recorded_read(path, &text);
     return text_take(&text);
 }
 
