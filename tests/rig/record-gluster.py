@@ -10,6 +10,7 @@ import os
 import pathlib
 import re
 import shlex
+import signal
 import sys
 import threading
 import time
@@ -60,7 +61,10 @@ class Recorder:
         def asked():
             answers.append(self.ask(*arguments, host=host))
             return meets(answers[-1].stdout + answers[-1].stderr)
-        wait_for(asked, f"{name}: {condition}")
+        try:
+            wait_for(asked, f"{name}: {condition}")
+        except AssertionError as error:
+            raise AssertionError(answers[-1].stdout) from error
         return self(name, *arguments, done=answers[-1])
 
     def close(self):
@@ -388,7 +392,208 @@ def quotas(record, pool):
     quota("list-disabled", "list")
 
 
-TOPICS = ("peers", "volumes", "options", "races", "services", "profiles", "quotas")
+def rebalance(record, pool):
+    """Adding and removing bricks of distributed volumes, and what moves files for it."""
+    first, second, third, spare = pool.hosts
+    ask = record.ask
+    dist = [pool.brick(index, "dist", 0) for index in range(3)]
+    pool.make_volume("dist", dist[:2], options=[("cluster.rebal-throttle", "lazy")])
+    pool.make_volume("replica", [pool.brick(index, "replica", 0) for index in range(3)], "replica", "3")
+    pool.make_volume("both", six(pool, "both"), "replica", "3")
+    record("rebalance-status-never", "volume", "rebalance", "dist", "status")
+    record("rebalance-stop-never", "volume", "rebalance", "dist", "stop")
+    record("rebalance-start-not-distributed", "volume", "rebalance", "replica", "start")
+    record("rebalance-start-unknown", "volume", "rebalance", "nosuch", "start")
+    record("rebalance-status-unknown", "volume", "rebalance", "nosuch", "status")
+    first.fill(first.mount("dist"), 3000)
+    record("add-brick", "volume", "add-brick", "dist", dist[2])
+    record("add-brick-exists", "volume", "add-brick", "dist", dist[2])
+    record("add-brick-in-use", "volume", "add-brick", "dist", pool.brick(0, "replica", 0))
+    record("add-brick-not-in-pool", "volume", "add-brick", "dist", f"{spare.address}:/bricks/dist-9")
+    record("add-brick-unknown-volume", "volume", "add-brick", "nosuch", pool.brick(0, "nosuch", 0))
+    record("add-brick-wrong-count", "volume", "add-brick", "replica", pool.brick(0, "replica", 1))
+    record("add-brick-wrong-replica", "volume", "add-brick", "replica", "replica", "2", pool.brick(0, "replica", 1))
+    record("add-brick-no-folder", "volume", "add-brick", "dist", f"{first.address}:/bricks/deep/er/brick")
+    record("volume-info-added-brick", "volume", "info", "dist")
+    record("rebalance-start", "volume", "rebalance", "dist", "start")
+    record.until("rebalance-status-running", moving, "volume", "rebalance", "dist", "status")
+    record("rebalance-status-running-elsewhere", "volume", "rebalance", "dist", "status", host=2)
+    record("rebalance-start-running", "volume", "rebalance", "dist", "start")
+    record("rebalance-fix-layout-running", "volume", "rebalance", "dist", "fix-layout", "start")
+    record("volume-status-tasks-rebalance", "volume", "status", "dist", "tasks")
+    record("volume-status-rebalance", "volume", "status", "dist")
+    record("volume-status-all-tasks-rebalance", "volume", "status", "all", "tasks")
+    record("add-brick-rebalancing", "volume", "add-brick", "dist", pool.brick(0, "dist", 1), "force")
+    record("remove-brick-start-rebalancing", "volume", "remove-brick", "dist", dist[2], "start")
+    record("volume-stop-rebalancing", "volume", "stop", "dist")
+    record("rebalance-stop", "volume", "rebalance", "dist", "stop")
+    record("rebalance-status-stopped", "volume", "rebalance", "dist", "status")
+    record("rebalance-stop-stopped", "volume", "rebalance", "dist", "stop")
+    record("volume-status-tasks-rebalance-stopped", "volume", "status", "dist", "tasks")
+    record("rebalance-fix-layout", "volume", "rebalance", "dist", "fix-layout", "start")
+    record.until("rebalance-status-fix-layout", ended, "volume", "rebalance", "dist", "status")
+    record("volume-status-tasks-fix-layout", "volume", "status", "dist", "tasks")
+    ask("volume", "rebalance", "dist", "start")
+    wait_for(lambda: moving(ask("volume", "rebalance", "dist", "status").stdout), "the rebalance")
+    for pid, command in second.cell.processes("glusterfs"):
+        if "rebalance/dist" in command:
+            os.kill(pid, signal.SIGKILL)
+    # Of a process that was killed glusterd says for ever that it is in progress.
+    record.until("rebalance-status-one-killed", lambda text: text.count("<statusStr>completed") == 2,
+                 "volume", "rebalance", "dist", "status")
+    record("volume-status-tasks-rebalance-one-killed", "volume", "status", "dist", "tasks")
+    second.stop_glusterd()
+    record("rebalance-status-one-killed-no-glusterd", "volume", "rebalance", "dist", "status")
+    second.start_glusterd()  # begins its share anew
+    pool.wait_connected(pool.hosts[:3])
+    record.until("rebalance-status-one-killed-glusterd-restarted", lambda text: text.count("<statusStr>completed") == 4,
+                 "volume", "rebalance", "dist", "status")
+    first.fill("/mnt/dist", 2000, "more")
+    ask("volume", "add-brick", "dist", pool.brick(0, "dist", 1))
+    ask("volume", "rebalance", "dist", "start", "force")
+    wait_for(lambda: moving(ask("volume", "rebalance", "dist", "status").stdout), "the rebalance")
+    third.kill()
+    wait_for(lambda: "<connected>0</connected>" in ask("peer", "status").stdout, "the death of a host")
+    record("rebalance-status-down-peer", "volume", "rebalance", "dist", "status")
+    record("volume-status-tasks-rebalance-down-peer", "volume", "status", "dist", "tasks")
+    record("rebalance-start-down-peer", "volume", "rebalance", "dist", "start")
+    third.boot()
+    pool.wait_connected(pool.hosts[:3])
+    pool.wait_online("dist", 4)
+    record("rebalance-status-after-boot", "volume", "rebalance", "dist", "status")
+    record.until("rebalance-status-ended-after-boot", ended, "volume", "rebalance", "dist", "status")
+    record("volume-status-tasks-rebalance-ended-after-boot", "volume", "status", "dist", "tasks")
+    ask("volume", "set", "dist", "cluster.rebal-throttle", "aggressive")
+    record("rebalance-start-force", "volume", "rebalance", "dist", "start", "force")
+    record.until("rebalance-status-completed", ended, "volume", "rebalance", "dist", "status")
+    record("volume-status-tasks-rebalance-completed", "volume", "status", "dist", "tasks")
+    second.stop_glusterd()
+    second.start_glusterd()
+    pool.wait_connected(pool.hosts[:3])
+    record("rebalance-status-completed-glusterd-restarted", "volume", "rebalance", "dist", "status")
+    wait_for(lambda: ended(ask("volume", "rebalance", "dist", "status").stdout), "the rebalance")
+    record("rebalance-stop-completed", "volume", "rebalance", "dist", "stop")
+
+    ask("volume", "set", "dist", "cluster.rebal-throttle", "lazy")
+    remove = ("volume", "remove-brick", "dist", dist[2])
+    record("remove-brick-status-never", *remove, "status")
+    record("remove-brick-stop-never", *remove, "stop")
+    record("remove-brick-commit-never", *remove, "commit")
+    record("remove-brick-start-no-such-brick", *remove[:3], f"{first.address}:/bricks/nosuch", "start")
+    record("remove-brick-start-unknown-volume", "volume", "remove-brick", "nosuch", dist[2], "start")
+    record("remove-brick-start-all", *remove[:3], *dist, pool.brick(0, "dist", 1), "start")
+    record("remove-brick-no-word", *remove)
+    record("remove-brick-start", *remove, "start")
+    record.until("remove-brick-status-running", moving, *remove, "status")
+    record("remove-brick-start-running", *remove, "start")
+    record("remove-brick-commit-running", *remove, "commit")
+    record("remove-brick-status-other-brick", *remove[:3], dist[0], "status")
+    record("rebalance-start-removing", "volume", "rebalance", "dist", "start")
+    record("rebalance-status-removing", "volume", "rebalance", "dist", "status")
+    record("volume-status-tasks-removing", "volume", "status", "dist", "tasks")
+    record("volume-info-removing", "volume", "info", "dist")
+    record("remove-brick-stop", *remove, "stop")
+    record("remove-brick-status-stopped", *remove, "status")
+    record("volume-status-tasks-removal-stopped", "volume", "status", "dist", "tasks")
+    record("volume-info-removal-stopped", "volume", "info", "dist")
+    record("remove-brick-commit-stopped", *remove, "commit")
+    ask("volume", "set", "dist", "cluster.rebal-throttle", "aggressive")
+    ask(*remove, "start")
+    record.until("remove-brick-status-completed", ended, *remove, "status")
+    record("volume-status-tasks-removed", "volume", "status", "dist", "tasks")
+    record("volume-info-removed", "volume", "info", "dist")
+    record("remove-brick-stop-completed", *remove, "stop")
+    record("remove-brick-status-completed-and-stopped", *remove, "status")
+    ask(*remove, "start")
+    wait_for(lambda: ended(ask(*remove, "status").stdout), "the removal")
+    record("remove-brick-commit", *remove, "commit")
+    record("remove-brick-status-committed", *remove, "status")
+    record("remove-brick-commit-again", *remove, "commit")
+    record("volume-status-tasks-committed", "volume", "status", "dist", "tasks")
+    record("volume-info-committed", "volume", "info", "dist")
+    record("remove-brick-force", *remove[:3], pool.brick(0, "dist", 1), "force")
+    record("remove-brick-replica-incomplete", "volume", "remove-brick", "both", six(pool, "both")[0], "start")
+    record("remove-brick-replica-wrong-set", "volume", "remove-brick", "both", *six(pool, "both")[1:4], "start")
+    record("remove-brick-replica-same-count", "volume", "remove-brick", "both", "replica", "3",
+           *six(pool, "both")[3:], "start")
+    record("remove-brick-replica-larger-count", "volume", "remove-brick", "both", "replica", "4",
+           *six(pool, "both")[3:], "start")
+    record("remove-brick-replica-reduce-start", "volume", "remove-brick", "replica", "replica", "2",
+           pool.brick(2, "replica", 0), "start")
+    record("remove-brick-replica-reduce-force", "volume", "remove-brick", "replica", "replica", "2",
+           pool.brick(2, "replica", 0), "force")
+    record("remove-brick-replica-last-set", "volume", "remove-brick", "replica", pool.brick(0, "replica", 0),
+           pool.brick(1, "replica", 0), "start")
+    record("remove-brick-distributed-replicate-start", "volume", "remove-brick", "both", *six(pool, "both")[3:], "start")
+    record.until("remove-brick-distributed-replicate-completed", ended,
+                 "volume", "remove-brick", "both", *six(pool, "both")[3:], "status")
+    record("volume-status-all-tasks-removed", "volume", "status", "all", "tasks")
+
+
+def moving(text):
+    """Some have moved, and more will."""
+    return "<statusStr>in progress" in text and re.search("<files>[1-9]", text)
+
+
+def ended(text):
+    return "<statusStr>" in text and "in progress" not in text and "not started" not in text
+
+
+def bricks(record, pool):
+    """Replaced, and emptied and taken back."""
+    first, _, _, spare = pool.hosts
+    gv0 = [pool.brick(index, "gv0", 0) for index in range(3)]
+    new = pool.brick(2, "gv0", 1)
+    pool.make_volume("gv0", gv0, "replica", "3")
+    pool.make_volume("dist", [pool.brick(index, "dist", 0) for index in range(2)])
+    record("replace-brick-no-word", "volume", "replace-brick", "gv0", gv0[2], new)
+    record("replace-brick-start", "volume", "replace-brick", "gv0", gv0[2], new, "start")
+    record("replace-brick-unknown-brick", "volume", "replace-brick", "gv0", f"{first.address}:/bricks/nosuch", new,
+           "commit", "force")
+    record("replace-brick-unknown-volume", "volume", "replace-brick", "nosuch", gv0[2], new, "commit", "force")
+    record("replace-brick-in-use", "volume", "replace-brick", "gv0", gv0[2], pool.brick(0, "dist", 0), "commit", "force")
+    record("replace-brick-not-in-pool", "volume", "replace-brick", "gv0", gv0[2], f"{spare.address}:/bricks/new",
+           "commit", "force")
+    record("replace-brick-distribute", "volume", "replace-brick", "dist", pool.brick(0, "dist", 0),
+           pool.brick(2, "dist", 1), "commit", "force")
+    record("replace-brick", "volume", "replace-brick", "gv0", gv0[2], new, "commit", "force")
+    pool.wait_online("gv0", 3)
+    pool.wait_healed("gv0")
+    record("reset-brick-commit-not-started", "volume", "reset-brick", "gv0", new, new, "commit")
+    record("reset-brick-start-unknown", "volume", "reset-brick", "gv0", f"{first.address}:/bricks/nosuch", "start")
+    record("reset-brick-start", "volume", "reset-brick", "gv0", new, "start")
+    record("reset-brick-start-again", "volume", "reset-brick", "gv0", new, "start")
+    record("volume-status-resetting", "volume", "status", "gv0")
+    record("volume-info-resetting", "volume", "info", "gv0")
+    record("reset-brick-commit", "volume", "reset-brick", "gv0", new, new, "commit")
+    record("reset-brick-commit-other", "volume", "reset-brick", "gv0", new, gv0[2], "commit", "force")
+    record("reset-brick-commit-force", "volume", "reset-brick", "gv0", new, new, "commit", "force")
+    record("reset-brick-distribute", "volume", "reset-brick", "dist", pool.brick(0, "dist", 0), "start")
+    pool.wait_online("gv0", 3)
+    pool.wait_healed("gv0")
+    record.ask("volume", "stop", "gv0")
+    record("replace-brick-stopped", "volume", "replace-brick", "gv0", new, gv0[2], "commit", "force")
+
+
+def bitrot(record, pool):
+    pool.make_volume("gv0", [pool.brick(index, "gv0", 0) for index in range(3)], "replica", "3")
+    scrub = ("volume", "bitrot", "gv0")
+    record("bitrot-status-not-enabled", *scrub, "scrub", "status")
+    record("bitrot-enable", *scrub, "enable")
+    record("bitrot-enable-again", *scrub, "enable")
+    record("bitrot-status", *scrub, "scrub", "status")
+    record("bitrot-scrub-throttle", *scrub, "scrub-throttle", "lazy")
+    record("bitrot-scrub-frequency", *scrub, "scrub-frequency", "weekly")
+    record("bitrot-scrub-ondemand", *scrub, "scrub", "ondemand")
+    record("bitrot-scrub-pause", *scrub, "scrub", "pause")
+    record("bitrot-scrub-resume", *scrub, "scrub", "resume")
+    record("volume-status-bitrot", "volume", "status", "gv0")
+    record("bitrot-disable", *scrub, "disable")
+    record("bitrot-unknown-volume", "volume", "bitrot", "nosuch", "enable")
+
+
+TOPICS = ("peers", "volumes", "options", "races", "services", "profiles", "quotas", "rebalance", "bricks",
+          "bitrot")
 
 
 def main():
