@@ -4,14 +4,14 @@
 Each command of glusterd takes two to four seconds there, so a test goes through a whole life."""
 import contextlib
 import datetime
+import pathlib
 
 import pytest
 
 from rig import thin
 from rig.agent import Agent
 from rig.client import RpcError
-
-HOSTLER = "hostler-clone-"
+from rig.gluster import wait_for
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -123,47 +123,45 @@ def test_glusterds_limit_is_told(client):
     client.call("volume.removeSnapshot", {"snapshot": "only"})
 
 
-def kill_before(host, params, step):
-    """Calls volume.clone and kills the agent as soon as 'step' has begun."""
+def kill_at(host, params, step):
+    """Calls volume.clone and kills the agent when 'step' has begun."""
     with host.connect() as client:
-        client.request("volume.clone", params, id="doomed")
-        while True:
+        client.request("volume.clone", params, id=step)
+
+        def begun():
             try:
-                steps = client.call("task.status", {"task": "doomed"})["steps"]
+                steps = client.call("task.status", {"task": step})["steps"]
             except RpcError as error:
                 assert error.name == "TaskNotFound"  # it was not read yet
-                continue
-            if any(each["name"] == step and each["outcome"] == "running" for each in steps):
-                break
+                return False
+            return any(each["name"] == step and each["outcome"] == "running" for each in steps)
+        wait_for(begun, f"step '{step}'")
     host.restart()
 
 
-@pytest.mark.parametrize("step", ["activate it", "clone it", "remove the snapshot"])
-def test_a_clone_of_a_volume_can_be_asked_for_again_wherever_the_agent_was_killed(host, step):
-    clone = f"clone-{step.split()[0]}"
-    params = {"volume": "one", "clone": clone}
+def test_a_clone_of_a_volume_can_be_asked_for_again_wherever_the_agent_was_killed(host):
     with mounted("one") as folder:
-        (folder / "a").write_text("at first")
-        kill_before(host, params, step)
-        (folder / "a").write_text("now")
-    with host.connect() as client:
-        left = client.call("volume.snapshots", {"volume": "one", "fresh": True})["snapshots"]
-        assert [each["snapshot"][:-8] for each in left] in ([f"{HOSTLER}{clone}-"], [])
-        assert left or step == "remove the snapshot"
-        for each in left:
-            assert each["description"] == f"taken by hostler to clone one as {clone}"
-        answer = client.call("volume.clone", params)
-        assert names(client) == []
-        volumes = {each["volume"]: each["uuid"] for each in client.call("volume.list", {"fresh": True})["volumes"]}
-        assert volumes[clone] == answer["uuid"]
-        assert client.error("volume.clone", params).name == "AlreadyExists"
-        assert names(client) == []
-    thin.gluster("volume", "start", clone)
-    with mounted(clone) as folder:
-        # Made whole by the first call, or else by the second: of what was there when it was called.
-        assert (folder / "a").read_text() in (("now",) if step == "activate it" else ("at first", "now"))
-    thin.gluster("volume", "stop", clone)
-    thin.gluster("volume", "delete", clone)
+        for step in ("activate it", "clone it", "remove the snapshot"):
+            clone = f"clone-{step.split()[0]}"
+            params = {"volume": "one", "clone": clone}
+            (folder / "a").write_text("at first")
+            kill_at(host, params, step)
+            (folder / "a").write_text("now")
+            with host.connect() as client:
+                left = client.call("volume.snapshots", {"volume": "one", "fresh": True})["snapshots"]
+                assert [each["snapshot"][:-8] for each in left] in ([f"hostler-clone-{clone}-"], []), left
+                assert left or step == "remove the snapshot"
+                for each in left:
+                    assert each["description"] == f"taken by hostler to clone one as {clone}"
+                if left:
+                    answer = client.call("volume.clone", params)
+                assert client.error("volume.clone", params).name == "AlreadyExists"
+                assert names(client) == []
+                made = next(each for each in client.call("volume.list", {"fresh": True})["volumes"] if each["volume"] == clone)
+                assert not left or answer == {"volume": clone, "uuid": made["uuid"]}
+            # Made whole by the first call, or else by the second: of what was there when it was called.
+            data = pathlib.Path(made["bricks"][0]["brick"].partition(":")[2], "a").read_text()
+            assert data in (("now",) if step == "activate it" else ("at first", "now")), (step, data)
 
 
 def test_a_clone_that_cannot_be_made_leaves_no_snapshot(client):
