@@ -154,6 +154,7 @@ main(int argc, char **argv)
         { peer_verbs, gluster },
         { volume_life_verbs, gluster },
         { profile_verbs, gluster },
+        { quota_verbs, gluster },
         { top_verbs, gluster },
         { volume_verbs, gluster },
         { status_verbs, gluster },

@@ -38,6 +38,11 @@ static const struct listing {
         "snapshots" },
       "no volumes",
       "after" },
+    { "limits",
+      { "path", "size", "used", "available", "state", "objects", "files", "folders",
+        "objectsState" },
+      "no limits",
+      "after" },
     { "problems", { "image", "kind", "problem", "text", "fix" }, "no problems", "after" },
 };
 

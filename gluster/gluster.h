@@ -29,5 +29,6 @@ extern const struct verb status_verbs[];      /* volume.status */
 extern const struct verb top_verbs[];         /* volume.top */
 extern const struct verb volume_life_verbs[]; /* create, start, stop, delete */
 extern const struct verb volume_verbs[];      /* list */
+extern const struct verb quota_verbs[];       /* volume.quota, quotaEnable, quotaLimit, ... */
 
 #endif

@@ -16,6 +16,8 @@ libhostler_a_SOURCES += \
   gluster/profile-verbs.c \
   gluster/profile.c gluster/profile.h \
   gluster/question.c gluster/question.h \
+  gluster/quota-verbs.c \
+  gluster/quota.c gluster/quota.h \
   gluster/snapshot-verbs.c \
   gluster/snapshot.c gluster/snapshot.h \
   gluster/status-verbs.c \
@@ -30,6 +32,6 @@ libhostler_a_SOURCES += \
 
 UNIT_TESTS += tests/unit/test-brick tests/unit/test-gluster-command tests/unit/test-gluster-status \
   tests/unit/test-gluster-xml tests/unit/test-heal tests/unit/test-option tests/unit/test-peer \
-  tests/unit/test-profile tests/unit/test-question tests/unit/test-top \
+  tests/unit/test-profile tests/unit/test-question tests/unit/test-quota tests/unit/test-top \
   tests/unit/test-volume-layout tests/unit/test-volume-snapshot
 EXTRA_DIST += tests/unit/recorded-fixture.h

@@ -25,7 +25,7 @@ static const struct verb *const tables[] = {
     image_optimize_verbs, image_merge_verbs,    ticket_verbs,      peer_verbs,
     volume_verbs,         status_verbs,         volume_life_verbs, snapshot_verbs,
     clone_verbs,          heal_verbs,           profile_verbs,     top_verbs,
-    option_verbs
+    option_verbs,         quota_verbs
 };
 
 #define FOR_EACH_VERB(verb)                                                                        \
