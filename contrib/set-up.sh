@@ -10,7 +10,7 @@ build_packages="build-essential autoconf automake pkg-config
  libglusterfs-dev libxml2-dev liburing-dev libsystemd-dev libcmocka-dev
  qemu-utils nbdkit e2fsprogs procps"
 # What only the tests, the lint and the benchmarks use.
-test_packages="glusterfs-server iproute2 qemu-block-extra
+test_packages="glusterfs-server openssh-server iproute2 qemu-block-extra
  qemu-system-x86 busybox-static nfs-common nfs-kernel-server lvm2 thin-provisioning-tools
  python3 python3-pytest python3-pytest-xdist python3-websockets python3-jsonschema
  strace curl openssl libnbd-bin xfsprogs util-linux bash-completion man-db git

@@ -114,6 +114,24 @@ with concurrent.futures.ThreadPoolExecutor(8) as pool:
 """
 FILES_TIMEOUT = 300  # of thousands, with bricks that are killed meanwhile
 
+# Without PAM and with its own keys: nothing of this machine's sshd is used but the program.
+SSHD = r"""
+mkdir -p /run/sshd
+cat > /run/sshd_config <<END
+HostKey /root/.ssh/host_key
+PidFile /run/sshd.pid
+AuthorizedKeysFile /root/.ssh/authorized_keys
+PermitRootLogin yes
+PasswordAuthentication no
+UsePAM no
+Subsystem sftp internal-sftp
+END
+[ -e /root/.ssh/host_key ] || ssh-keygen -q -t ed25519 -N '' -f /root/.ssh/host_key
+[ -e /root/.ssh/id_ed25519 ] || ssh-keygen -q -t ed25519 -N '' -f /root/.ssh/id_ed25519
+/usr/sbin/sshd -f /run/sshd_config
+cat /root/.ssh/id_ed25519.pub
+"""
+
 
 class Host:
     """One of them.  It runs from boot() until kill()."""
@@ -259,6 +277,14 @@ class Pool(Commands):
     def agent(self, index, folder, **options):
         """A hostlerd on that host, whose files this machine sees too."""
         return Agent(folder, wrapper=self.hosts[index].enter, **{"name": self.hosts[index].name, **options})
+
+    def enable_ssh(self):
+        """Lets root of each host into each other, as geo-replication needs it.  To be called again after boot()."""
+        keys = [host.inside("sh", "-ec", SSHD, check=True).stdout for host in self.hosts]
+        for host in self.hosts:
+            authorized = host.path("/root/.ssh/authorized_keys")
+            known = authorized.read_text() if authorized.exists() else ""
+            authorized.write_text(known + "".join(key for key in keys if key not in known))
 
     def brick(self, index, volume, number):
         return f"{self.hosts[index].address}:/bricks/{volume}-{number}"
