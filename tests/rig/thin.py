@@ -17,7 +17,7 @@ SET_UP = f"""
     modprobe -a dm-thin-pool loop xfs fuse
     mkdir -p {BRICKS} /run/gluster /run/lvm /run/lock/lvm /var/log/glusterfs
     mount -t tmpfs tmpfs /var/lib/glusterd
-    printf '%s\\n' 'activation {{ udev_sync = 0 udev_rules = 0 monitoring = 0 }}' \\
+    printf '%s\\n' 'activation {{ udev_sync = 0 udev_rules = 0 monitoring = 0 }}' 'backup {{ backup = 0 archive = 0 }}' \\
         'devices {{ obtain_device_list_from_udev = 0 }}' >/etc/lvm/lvmlocal.conf
     truncate -s 3G /run/disk
     vgcreate -q vg "$(losetup -f --show /run/disk)"
