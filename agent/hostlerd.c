@@ -160,6 +160,9 @@ main(int argc, char **argv)
         { status_verbs, gluster },
         { snapshot_verbs, gluster },
         { clone_verbs, gluster },
+        { rebalance_verbs, gluster },
+        { removal_verbs, gluster },
+        { brick_offline_verbs, gluster },
     };
     struct error *error = NULL;
     struct config *config;

@@ -69,6 +69,22 @@ struct shape {
 /* {}: for verbs that have nothing to tell but that it is done. */
 extern const struct shape empty_shape;
 
+/*
+ * How to follow what a verb has begun to its end, where no task of ours stands behind it: by asking for
+ * the item of a list that tells of it.  From it 'hostler --wait' knows all it needs.
+ */
+struct follow {
+    const char *query;          /* the verb that lists: "volume.operations" */
+    const char *param;          /* its parameter, which the result has too: "volume" */
+    const char *items;          /* the list in its answer: "operations" */
+    const char *key;            /* what the item and the result have in common: "operation" */
+    const char *status;         /* the item's member that tells where it stands */
+    const char *const *running; /* what that is while it goes on; NULL-terminated */
+    const char *const *done;    /* what it is after a good end; all else is a failure */
+    const char *progress;       /* the item's member that counts what is done: "files" */
+    const char *left;           /* and that tells the seconds left, or null */
+};
+
 enum step_when {
     ON_SUCCESS, /* while nothing has failed and nobody aborted */
     ON_FAILURE, /* after a failure or an abort: leaves the object truthful */
@@ -100,6 +116,7 @@ struct verb {
     size_t args_size;
     const struct param *params; /* ends with an empty one; NULL: none */
     const struct shape *result;
+    const struct follow *follow; /* or NULL */
     const enum error_code
         *errors;              /* ends with ERROR_NONE; beside those that every verb may answer */
     const struct step *steps; /* ends with an empty one */

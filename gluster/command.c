@@ -89,6 +89,27 @@ static const struct gluster_failure failures[] = {
     { 30803, NULL, ERROR_WRONG_STATE, "bricks down", "all bricks online" },
     { 30805, NULL, ERROR_LIMIT_EXCEEDED, "snapshots of a volume", NULL },
     { 30808, NULL, ERROR_WRONG_STATE, "rebalancing", "no rebalance" },
+    { 0, "an earlier remove-brick task exists", ERROR_WRONG_STATE, "removing bricks",
+      "no operation on the volume" },
+    { 0, "remove-brick task on volume", ERROR_WRONG_STATE, "removing bricks",
+      "no operation on the volume" },
+    { 0, "is already started", ERROR_WRONG_STATE, "rebalancing", "no operation on the volume" },
+    { 0, "rebalance is in progress", ERROR_WRONG_STATE, "rebalancing",
+      "no operation on the volume" },
+    { 0, "not started for volume", ERROR_WRONG_STATE, "idle", "an operation on the volume" },
+    { 0, "is not decommissioned", ERROR_WRONG_STATE, "idle", "a removal of these bricks" },
+    { 0, "migration is in progress", ERROR_WRONG_STATE, "running", "waitingForCommit" },
+    { 0, "migration has failed", ERROR_WRONG_STATE, "failed", "waitingForCommit" },
+    { 0, "needs to be started", ERROR_WRONG_STATE, "stopped", "started" },
+    { 0, "contains only 1 brick", ERROR_WRONG_STATE, "one set of bricks",
+      "several sets of bricks" },
+    { 0, "deleting all the bricks", ERROR_WRONG_STATE, "one set of bricks",
+      "several sets of bricks" },
+    { 0, "host node of the brick", ERROR_WRONG_STATE, "host down",
+      "every host of these bricks up" },
+    { 0, "incorrect brick count", ERROR_INVALID_PARAMS, NULL, "whole sets of copies" },
+    { 0, "bricks not from same subvol", ERROR_INVALID_PARAMS, NULL, "whole sets of copies" },
+    { 0, "incorrect brick ", ERROR_NOT_FOUND, NULL, NULL },
     { 0, "is already activated", ERROR_WRONG_STATE, "active", "inactive" },
     { 0, "is already deactivated", ERROR_WRONG_STATE, "inactive", "active" },
     { 0, "is not activated", ERROR_WRONG_STATE, "inactive", "active" },
@@ -285,7 +306,8 @@ ask(const struct gluster_command *command, struct text *ret_output, struct text 
 
     argv[count++] = "gluster";
     argv[count++] = "--mode=script";
-    argv[count++] = "--xml";
+    if (!command->plain)
+        argv[count++] = "--xml";
     argv[count++] = timeout;
     for (size_t i = 0; command->arguments[i]; i++) {
         if (i == ARGUMENTS_MAX) {

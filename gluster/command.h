@@ -23,6 +23,7 @@ struct gluster_command {
     const char *param;        /* whose value glusterd may refuse: for InvalidParams; or NULL */
     unsigned timeout_s;       /* 0: 120, which is gluster's own */
     const atomic_bool *abort; /* or NULL; call_abort_flag() of a step */
+    bool plain;               /* without --xml, which leaves some things out */
 };
 
 /* { .arguments = GLUSTER_ARGUMENTS("volume", "info", name) } */

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 libhostler_a_SOURCES += \
   gluster/arguments.c gluster/arguments.h \
+  gluster/brick-offline-verbs.c \
+  gluster/brick-offline.c gluster/brick-offline.h \
   gluster/brick.c gluster/brick.h \
   gluster/clone-verbs.c \
   gluster/command.c gluster/command.h \
@@ -9,6 +11,9 @@ libhostler_a_SOURCES += \
   gluster/heal-verbs.c \
   gluster/heal.c gluster/heal.h \
   gluster/moment.c gluster/moment.h \
+  gluster/operation-ask.c \
+  gluster/operation-verbs.h \
+  gluster/operation.c gluster/operation.h \
   gluster/option-verbs.c \
   gluster/option.c gluster/option.h \
   gluster/peer-verbs.c \
@@ -18,6 +23,9 @@ libhostler_a_SOURCES += \
   gluster/question.c gluster/question.h \
   gluster/quota-verbs.c \
   gluster/quota.c gluster/quota.h \
+  gluster/rebalance-verbs.c \
+  gluster/removal-verbs.c \
+  gluster/removal.c gluster/removal.h \
   gluster/snapshot-verbs.c \
   gluster/snapshot.c gluster/snapshot.h \
   gluster/status-verbs.c \
@@ -30,8 +38,8 @@ libhostler_a_SOURCES += \
   gluster/volume.c gluster/volume.h \
   gluster/xml.c gluster/xml.h
 
-UNIT_TESTS += tests/unit/test-brick tests/unit/test-gluster-command tests/unit/test-gluster-status \
-  tests/unit/test-gluster-xml tests/unit/test-heal tests/unit/test-option tests/unit/test-peer \
+UNIT_TESTS += tests/unit/test-brick tests/unit/test-brick-offline tests/unit/test-gluster-command tests/unit/test-gluster-status \
+  tests/unit/test-gluster-xml tests/unit/test-heal tests/unit/test-operation tests/unit/test-option tests/unit/test-peer \
   tests/unit/test-profile tests/unit/test-question tests/unit/test-quota tests/unit/test-top \
   tests/unit/test-volume-layout tests/unit/test-volume-snapshot
 EXTRA_DIST += tests/unit/recorded-fixture.h

@@ -54,6 +54,15 @@ volumes_done(struct volumes *volumes)
     *volumes = (struct volumes){ 0 };
 }
 
+const struct volume *
+volumes_find(const struct volumes *volumes, const char *name)
+{
+    for (size_t i = 0; i < volumes->count; i++)
+        if (strcmp(volumes->all[i].name, name) == 0)
+            return &volumes->all[i];
+    return NULL;
+}
+
 /* "Distributed-Replicate" as we write it. */
 static char *
 lower(const char *text)

@@ -46,6 +46,8 @@ bool volumes_ask(const char *name, const atomic_bool *abort, struct volumes *ret
 /* What an answer to "volume info" says.  Any thread. */
 bool volumes_read(const struct xml_document *document, struct volumes *ret_volumes,
                   struct error **err) _must_check_;
+/* The one of that name, or NULL. */
+const struct volume *volumes_find(const struct volumes *volumes, const char *name);
 void volumes_done(struct volumes *volumes);
 #define _cleanup_volumes_ _cleanup_(volumes_done)
 

@@ -179,6 +179,22 @@ write_result(const struct verb *verb, struct writer *writer)
 }
 
 static void
+write_follow(const struct follow *follow, struct writer *writer)
+{
+    writer_object(writer);
+    writer_member_string(writer, "query", follow->query);
+    writer_member_string(writer, "param", follow->param);
+    writer_member_string(writer, "items", follow->items);
+    writer_member_string(writer, "key", follow->key);
+    writer_member_string(writer, "status", follow->status);
+    write_strings("running", follow->running, writer);
+    write_strings("done", follow->done, writer);
+    writer_member_string(writer, "progress", follow->progress);
+    writer_member_string(writer, "left", follow->left);
+    writer_end_object(writer);
+}
+
+static void
 write_method(const struct verb *verb, struct writer *writer)
 {
     writer_object(writer);
@@ -199,6 +215,10 @@ write_method(const struct verb *verb, struct writer *writer)
     writer_member_string(writer, "x-kind", kind_names[verb->kind]);
     writer_key(writer, "x-aliases");
     write_aliases(verb, writer);
+    if (verb->follow) {
+        writer_key(writer, "x-follow");
+        write_follow(verb->follow, writer);
+    }
     writer_end_object(writer);
 }
 

@@ -12,6 +12,7 @@ their files (a tmpfs): nothing is left behind, however the test ends.
 
 A brick is named as gluster does: ADDRESS:/bricks/VOLUME-NUMBER."""
 import concurrent.futures
+import contextlib
 import itertools
 import json
 import os
@@ -203,6 +204,10 @@ class Host:
         self.signal_glusterd(number)
         wait_for(lambda: not list(self.cell.processes("glusterd")), f"the end of glusterd of {self.name}")
 
+    def moves_files(self, volume):
+        """Whether a process of a rebalance or removal lives here."""
+        return any(f"rebalance/{volume}" in command for _, command in self.cell.processes("glusterfs"))
+
     def stop_glusterd(self):
         self.kill_glusterd(signal.SIGTERM)
 
@@ -308,3 +313,16 @@ class Pool(Commands):
     def kill_brick(self, brick):
         volume = re.fullmatch(r".*/(.*)-\d+", brick).group(1)
         os.kill(self.brick_pids(volume)[brick], signal.SIGKILL)
+
+    @contextlib.contextmanager
+    def paused_bricks(self, *bricks):
+        """They are silent, and not gone: whatever writes to them waits, unless the volume's network.ping-timeout
+        gives them up."""
+        pids = [self.brick_pids(re.fullmatch(r".*/(.*)-\d+", brick).group(1))[brick] for brick in bricks]
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)

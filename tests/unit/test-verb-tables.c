@@ -25,7 +25,8 @@ static const struct verb *const tables[] = {
     image_optimize_verbs, image_merge_verbs,    ticket_verbs,      peer_verbs,
     volume_verbs,         status_verbs,         volume_life_verbs, snapshot_verbs,
     clone_verbs,          heal_verbs,           profile_verbs,     top_verbs,
-    option_verbs,         quota_verbs
+    option_verbs,         quota_verbs,          rebalance_verbs,   removal_verbs,
+    brick_offline_verbs
 };
 
 #define FOR_EACH_VERB(verb)                                                                        \

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rebalances: glusterd's own, told the same by every host, whoever is killed meanwhile."""
+import pytest
+
+from rig.gluster import wait_for
+
+FILES = 500
+
+
+def operation(client, volume):
+    """The one of that volume, as glusterd tells it now."""
+    found = client.call("volume.operations", {"volume": volume, "fresh": True})["operations"]
+    assert len(found) == 1, found
+    return found[0]
+
+
+def wait_ended(client, volume):
+    wait_for(lambda: operation(client, volume)["status"] not in ("running", "pending", "unknown"),
+             f"the end of {volume}'s operation")
+    return operation(client, volume)
+
+
+@pytest.fixture
+def volume(pool):
+    """Of two sets of copies, the second one new and empty; and its mount."""
+    name = "spread"
+    bricks = [pool.brick(number % 3, name, number) for number in range(6)]
+    pool.make_volume(name, bricks[:3], "replica", "3", options=[("network.ping-timeout", "100")])
+    folder = pool.hosts[0].mount(name)
+    written = pool.hosts[0].fill(folder, FILES)
+    pool.run("volume", "add-brick", name, *bricks[3:], "force")
+    yield name, folder, written
+    pool.hosts[0].unmount(name)
+    pool.remove_volume(name)
+
+
+def test_a_rebalance_is_told_by_every_host_whoever_is_killed(pool, host_agents, agents, volume):
+    name, folder, written = volume
+    first, second, third = agents
+    begun = first.call("volume.rebalance", {"volume": name})
+    with pool.paused_bricks(pool.brick(0, name, 3)):
+        assert begun["volume"] == name and begun["kind"] == "rebalance"
+        host_agents[0].kill()  # who began it is gone; it goes on
+        refused = second.error("gluster.startVolumeRebalance", {"volume": name})
+        assert (refused.name, refused.data["operation"]) == ("WrongState", begun["operation"])
+        running = operation(third, name)
+        assert (running["operation"], running["kind"], running["status"]) == \
+            (begun["operation"], "rebalance", "running")
+        assert {each["host"] for each in running["hosts"]} == {host.address for host in pool.hosts}
+        pool.kill_brick(pool.brick(2, name, 2))
+        lost = pool.hosts[1]
+        lost.kill_glusterd()
+        wait_for(lambda: host_status(third, name, lost) == "unknown", "the loss of a glusterd")
+        assert second.error("volume.operations", {"fresh": True}).name == "BackendUnavailable"
+        lost.start_glusterd()
+        wait_for(lambda: host_status(third, name, lost) == "running", "the glusterd")
+        assert operation(second, name)["operation"] == begun["operation"]
+    wait_for(lambda: not any(host.moves_files(name) for host in pool.hosts), "the end of all processes")
+    if host_status(third, name, lost) == "running":
+        # glusterd 10.3 mostly does not hear the end of a process that it found when it started.
+        lost.kill_glusterd()
+        lost.start_glusterd()
+    pool.wait_connected()
+    ended = wait_ended(second, name)
+    # A process may well give up when a brick dies.  What counts is that no file does.
+    assert ended["operation"] == begun["operation"] and ended["status"] in ("completed", "failed")
+    assert ended["files"] == sum(each["files"] for each in ended["hosts"]) > 0
+    assert operation(third, name) == ended
+    with host_agents[0].start().connect() as newborn:
+        assert newborn.call("gluster.getOperationStatuses", {"volume": name})["operations"] == [ended]
+    pool.restart_bricks(name, 6)
+    pool.wait_healed(name)
+    assert pool.hosts[0].checksums(folder) == written
+
+
+def host_status(client, volume, host):
+    return next(each["status"] for each in operation(client, volume)["hosts"] if each["host"] == host.address)
+
+
+def test_a_rebalance_is_stopped_and_one_of_the_layout_moves_nothing(pool, agents, volume):
+    name, folder, written = volume
+    first, second, third = agents
+    assert first.error("volume.stopRebalance", {"volume": name}).data["state"] == "idle"
+    assert first.error("volume.rebalance", {"volume": "nosuch"}).name == "NotFound"
+    assert first.error("volume.rebalance", {"volume": name, "fixLayout": True, "force": True}).name == "InvalidParams"
+    begun = first.call("volume.rebalance", {"volume": name, "fixLayout": True})
+    assert begun["kind"] == "fixLayout"
+    ended = wait_ended(second, name)
+    assert (ended["kind"], ended["status"], ended["files"]) == ("fixLayout", "completed", 0)
+    # It has ended by itself: that is told, and stays told.
+    assert third.call("volume.stopRebalance", {"volume": name}) == ended == operation(first, name)
+    begun = second.call("volume.rebalance", {"volume": name, "force": True})
+    with pool.paused_bricks(pool.brick(0, name, 3)):
+        assert operation(third, name)["status"] == "running"
+        stopped = third.call("volume.stopRebalance", {"volume": name})
+    assert (stopped["operation"], stopped["status"]) == (begun["operation"], "stopped")
+    assert first.call("volume.operations", {"volume": name, "fresh": True})["operations"] == []
+    assert third.error("volume.stopRebalance", {"volume": name}).data["state"] == "idle"
+    assert pool.hosts[0].checksums(folder) == written
