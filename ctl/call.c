@@ -16,6 +16,7 @@
 #include "agent/base/name.h"
 #include "agent/base/text.h"
 #include "ctl/failure.h"
+#include "ctl/follow.h"
 #include "ctl/interrupt.h"
 #include "ctl/output.h"
 #include "ctl/progress.h"
@@ -25,6 +26,7 @@
 
 struct call {
     struct session *session;
+    const struct invocation *invocation; /* borrowed */
     const struct command *command;
     const struct settings *settings;
     json_t *params; /* borrowed */
@@ -55,6 +57,7 @@ call_run(struct session *session, const struct invocation *invocation)
     const struct settings *settings = &invocation->settings;
     struct call call = {
         .session = session,
+        .invocation = invocation,
         .command = invocation->command,
         .settings = settings,
         .params = invocation->params,
@@ -469,6 +472,9 @@ conclude(struct call *call)
         failure_tell_task(call->command, call->settings, call->ended);
         return STATUS_TASK_FAILED;
     }
+    if (call->waits && follow_is_needed(call->command, call->answer))
+        return follow_run(call->session, call->invocation, call->answer, call->what, call->until_ns,
+                          &call->display);
     progress_display_finish(&call->display, call->ended, call->what);
     if (call->command->kind == COMMAND_EARLY && !call->waits && !call->settings->json)
         output_complain("task '%s' runs on: hostler task status --task %s", call->id, call->id);

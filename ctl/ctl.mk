@@ -8,6 +8,7 @@ libctl_a_SOURCES = \
   ctl/client.c ctl/client.h \
   ctl/completion.c ctl/completion.h \
   ctl/failure.c ctl/failure.h \
+  ctl/follow.c ctl/follow.h \
   ctl/help.c ctl/help.h \
   ctl/interrupt.c ctl/interrupt.h \
   ctl/local.c ctl/local.h \
@@ -54,9 +55,10 @@ ctl/completion/hostler: hostler$(EXEEXT)
 	  mv -f $@.tmp $@
 CLEANFILES += ctl/completion/hostler ctl/completion/hostler.tmp
 
-UNIT_TESTS += tests/unit/test-ctl-address tests/unit/test-ctl-arguments \
+UNIT_TESTS += tests/unit/test-ctl-address tests/unit/test-ctl-arguments tests/unit/test-ctl-follow \
   tests/unit/test-ctl-progress tests/unit/test-ctl-table tests/unit/test-ctl-verbs
 ctl_test_libs = libctl.a libhostler.a $(AGENT_LIBS) $(READLINE_LIBS) $(CMOCKA_LIBS)
+tests_unit_test_ctl_follow_LDADD = $(ctl_test_libs)
 tests_unit_test_ctl_address_LDADD = $(ctl_test_libs)
 tests_unit_test_ctl_arguments_LDADD = $(ctl_test_libs)
 tests_unit_test_ctl_progress_LDADD = $(ctl_test_libs)

@@ -298,6 +298,7 @@ read_method(struct verbs *verbs, json_t *method, struct command *command, struct
     command->kind = kind_of(json_string_value(json_object_get(method, "x-kind")));
     command->aliases = read_aliases(verbs, json_object_get(method, "x-aliases"));
     command->errors = read_errors(verbs, json_object_get(method, "errors"));
+    command->follow = json_object_get(method, "x-follow");
     flags = keep_block(verbs, (json_array_size(params) + 1) * sizeof(*flags));
     command->flags = flags;
     for (size_t i = 0; i < json_array_size(params); i++) {

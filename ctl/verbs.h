@@ -9,6 +9,7 @@
 #ifndef CTL_VERBS_H
 #define CTL_VERBS_H
 
+#include <jansson.h>
 #include <stdint.h>
 
 #include "agent/base/error.h"
@@ -62,6 +63,7 @@ struct command {
     const struct flag *flags;
     size_t flag_count;
     const char *const *errors; /* names, NULL-terminated, or NULL */
+    const json_t *follow;      /* the document's "x-follow": ctl/follow.h; or NULL */
     /* COMMAND_LOCAL only. */
     enum status (*run)(struct session *session, const struct invocation *invocation);
 };
