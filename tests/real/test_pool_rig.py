@@ -23,6 +23,16 @@ def test_each_agent_is_on_a_host_of_its_own(pool, agents):
     assert [host.inside("cat", "/run/seen").stdout for host in pool.hosts] == ["", "by the second", ""]
 
 
+def test_root_of_each_host_is_let_into_the_others(pool):
+    pool.enable_ssh()
+    pool.enable_ssh()  # as after the boot of one of them
+    for here in pool.hosts:
+        for there in pool.hosts:
+            done = here.inside("ssh", "-oPasswordAuthentication=no", "-oStrictHostKeyChecking=no", there.address,
+                               "hostname")
+            assert done.stdout == there.name + "\n", done.stderr
+
+
 def test_a_cut_host_is_silent_and_not_gone(pool):
     first, second, third = pool.hosts
     third.cut()
@@ -37,10 +47,10 @@ def test_a_killed_host_comes_back_with_its_bricks_and_is_healed(pool):
     pool.make_volume("rig", bricks, "replica", "3")
     first, _, third = pool.hosts
     folder = first.mount("rig")
-    written = first.fill(folder, 100, "before")
+    written = first.fill(folder, 20, "before")
     third.kill()
     wait_for(lambda: not states(first)[third.address], "the death of a host")
-    written |= first.fill(folder, 100, "meanwhile")
+    written |= first.fill(folder, 20, "meanwhile")
     third.boot()
     pool.wait_connected()
     pool.wait_online("rig", 3)

@@ -129,7 +129,8 @@ Subsystem sftp internal-sftp
 END
 [ -e /root/.ssh/host_key ] || ssh-keygen -q -t ed25519 -N '' -f /root/.ssh/host_key
 [ -e /root/.ssh/id_ed25519 ] || ssh-keygen -q -t ed25519 -N '' -f /root/.ssh/id_ed25519
-/usr/sbin/sshd -f /run/sshd_config
+[ -e /run/sshd.pid ] || /usr/sbin/sshd -f /run/sshd_config
+until [ -e /run/sshd.pid ]; do sleep 0.05; done  # it is written once it listens
 cat /root/.ssh/id_ed25519.pub
 """
 
@@ -177,7 +178,8 @@ class Host:
 
     @property
     def enter(self):
-        """What a command line begins with that is to run in it: the 'wrapper' of an Agent."""
+        """What a command line begins with that is to run in it: the 'wrapper' of an Agent, another after each
+        boot (agent.wrapper = host.enter; agent.restart())."""
         return self.cell.enter
 
     def inside(self, *command, **options):
