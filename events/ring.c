@@ -24,6 +24,9 @@ struct ring {
     char *instance;
     void (*published)(void *context);
     void *published_context;
+    unsigned wishes[64]; /* for each bit of 'wanted' */
+    uint64_t wanted;
+    struct ring_wish_watcher *wish_watchers;
 };
 
 /* What an event costs, to hold the ring to its bound. */
@@ -227,4 +230,37 @@ ring_watch(struct ring *ring, void (*published)(void *context), void *context)
 {
     ring->published = published;
     ring->published_context = context;
+}
+
+void
+ring_want(struct ring *ring, uint64_t topics, int change)
+{
+    uint64_t before = ring->wanted;
+
+    for (unsigned i = 0; i < ARRAY_COUNT(ring->wishes); i++) {
+        uint64_t bit = UINT64_C(1) << i;
+
+        if (!(topics & bit))
+            continue;
+        assert(change > 0 || ring->wishes[i] > 0);
+        ring->wishes[i] += (unsigned)change;
+        ring->wanted = ring->wishes[i] ? ring->wanted | bit : ring->wanted & ~bit;
+    }
+    if (ring->wanted == before)
+        return;
+    for (struct ring_wish_watcher *watcher = ring->wish_watchers; watcher; watcher = watcher->next)
+        watcher->changed(watcher->context);
+}
+
+uint64_t
+ring_wanted(const struct ring *ring)
+{
+    return ring->wanted;
+}
+
+void
+ring_watch_wishes(struct ring *ring, struct ring_wish_watcher *watcher)
+{
+    watcher->next = ring->wish_watchers;
+    ring->wish_watchers = watcher;
 }

@@ -55,6 +55,19 @@ size_t ring_size(const struct ring *ring); /* bytes held */
 /* 'published' is called after each ring_publish(); one watcher (rpc/), NULL: none. */
 void ring_watch(struct ring *ring, void (*published)(void *context), void *context);
 
+/*
+ * Which topics somebody subscribes to, as bits of topic_mask(): rpc/ tells when a subscription begins
+ * (+1) and ends (-1).  A backend that must look for itself to know of changes does so while there is one.
+ */
+void ring_want(struct ring *ring, uint64_t topics, int change);
+uint64_t ring_wanted(const struct ring *ring);
+struct ring_wish_watcher {
+    void (*changed)(void *context); /* ring_wanted() has */
+    void *context;
+    struct ring_wish_watcher *next; /* private */
+};
+void ring_watch_wishes(struct ring *ring, struct ring_wish_watcher *watcher); /* borrowed */
+
 /* What every client takes, even within an answer: python3-websockets closes above 1 MiB. */
 #define EVENT_FRAME_MAX (960 * 1024)
 

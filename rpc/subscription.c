@@ -144,6 +144,7 @@ subscription_add(struct connection *connection, const struct wish *wish, uint64_
     filter->next = subscriber->filters;
     subscriber->filters = filter;
     connection->subscriptions++;
+    ring_want(subscriptions->ring, wish->topics, 1);
     if (subscriptions->filter_count++ == 0)
         timer_arm(connection->rpc->agent->loop, &subscriptions->tick, TICK_MS);
     if (from != FROM_HELD)
@@ -166,6 +167,7 @@ subscription_find(const struct connection *connection, uint64_t number, const ch
 static void
 free_filter(struct rpc_subscriptions *subscriptions, struct filter *filter)
 {
+    ring_want(subscriptions->ring, filter->wish.topics, -1);
     free((char *)(uintptr_t)filter->wish.subject);
     free(filter->pattern);
     free(filter);

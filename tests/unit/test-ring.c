@@ -195,6 +195,36 @@ the_watcher_is_called_after_each_event(void **state)
     assert_int_equal(count, 2);
 }
 
+static void
+count_change(void *context)
+{
+    ++*(unsigned *)context;
+}
+
+static void
+what_somebody_wants_is_known_until_the_last_has_gone(void **state)
+{
+    _cleanup_(ring_freep) struct ring *ring = ring_new(INSTANCE, 8, AMPLE);
+    uint64_t images = topic_mask("image.*"), changes = topic_mask("image.changed");
+    unsigned changed = 0;
+    struct ring_wish_watcher watcher = { .changed = count_change, .context = &changed };
+
+    (void)state;
+    ring_watch_wishes(ring, &watcher);
+    ring_want(ring, images, 1);
+    ring_want(ring, changes, 1);
+    assert_true(ring_wanted(ring) == images);
+    assert_int_equal(changed, 1);
+    ring_want(ring, images, -1);
+    assert_true(ring_wanted(ring) == changes);
+    ring_want(ring, UINT64_MAX, 1);
+    assert_true(ring_wanted(ring) == UINT64_MAX);
+    ring_want(ring, UINT64_MAX, -1);
+    ring_want(ring, changes, -1);
+    assert_true(ring_wanted(ring) == 0);
+    assert_int_equal(changed, 5);
+}
+
 int
 main(void)
 {
@@ -208,6 +238,7 @@ main(void)
         cmocka_unit_test(data_too_large_for_a_frame_is_told_as_null),
         cmocka_unit_test(frame_headers_are_as_the_protocol_has_them),
         cmocka_unit_test(the_watcher_is_called_after_each_event),
+        cmocka_unit_test(what_somebody_wants_is_known_until_the_last_has_gone),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

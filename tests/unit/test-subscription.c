@@ -102,6 +102,7 @@ end(void **state)
     workers_free(world->agent.workers);
     loop_free(world->agent.loop);
     assert_null(world->rpc.subscriptions->audiences.first);
+    assert_true(ring_wanted(world->agent.ring) == 0);
     assert_null(world->rpc.subscriptions->results);
     for (size_t i = 0; i < GATHERED_COUNT; i++)
         text_done(&world->rpc.subscriptions->audiences.gathered[i].text);
@@ -256,6 +257,20 @@ assert_told(struct connection *client, const char *expected)
 }
 
 /* ---- live events ---- */
+
+static void
+what_a_filter_names_is_wanted_while_it_lasts(void **state)
+{
+    struct filter *filter = subscribe(&world->clients[0], "image.*");
+
+    (void)state;
+    (void)subscribe(&world->clients[1], "image.changed");
+    assert_true(ring_wanted(world->agent.ring) == topic_mask("image.*"));
+    subscription_remove(&world->clients[0], filter);
+    assert_true(ring_wanted(world->agent.ring) == topic_mask("image.changed"));
+    subscription_forget(&world->clients[1]);
+    assert_true(ring_wanted(world->agent.ring) == 0);
+}
 
 static void
 a_subscriber_is_sent_what_its_pattern_matches(void **state)
@@ -792,6 +807,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        LIVE(what_a_filter_names_is_wanted_while_it_lasts),
         LIVE(a_subscriber_is_sent_what_its_pattern_matches),
         LIVE(a_subject_filters_too),
         LIVE(several_events_of_one_turn_are_one_waking),
