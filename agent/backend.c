@@ -97,6 +97,15 @@ backend_set(struct agent *agent, const char *name, bool available, const char *v
 }
 
 void
+backend_set_version(struct agent *agent, const char *name, const char *version)
+{
+    const struct backend *backend = find_or_add(agent->backends, name);
+    _cleanup_free_ char *reason = backend->reason ? xstrdup(backend->reason) : NULL;
+
+    backend_set(agent, name, backend->available, version, reason);
+}
+
+void
 backends_write(const struct agent *agent, struct writer *writer)
 {
     writer_array(writer);

@@ -19,6 +19,8 @@ void backends_free(struct backends *backends);
 /* 'name' is static text; 'reason' says why it is not available, NULL when it is. */
 void backend_set(struct agent *agent, const char *name, bool available, const char *version,
                  const char *reason);
+/* Its version has become known; its state stays. */
+void backend_set_version(struct agent *agent, const char *name, const char *version);
 /* An array of {backend, state: "available"|"unavailable", version, reason, since}. */
 void backends_write(const struct agent *agent, struct writer *writer);
 

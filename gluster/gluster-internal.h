@@ -8,7 +8,10 @@
 #include "agent/gauge.h"
 #include "agent/worker.h"
 #include "gluster/gluster.h"
+#include "gluster/hint.h"
+#include "gluster/link.h"
 #include "gluster/question.h"
+#include "gluster/watch.h"
 
 struct known; /* gluster/question.c: a question about a subject, and its last answer */
 
@@ -23,6 +26,13 @@ struct gluster {
     struct gauges figures;
     int64_t forgotten_ns; /* answers to what was asked before are old; monotonic */
     uint64_t asked, answered;
+    char *version; /* owned, or NULL */
+    struct gluster_link link;
+    bool was_linked; /* it has been alive */
+    struct gluster_hints hints;
+    struct gluster_watch watch;
+    struct timer again; /* glusterd is there, and does not answer yet */
+    unsigned doubts;    /* how often it did not */
 };
 
 /* Frees what is known; none is asked.  For tests: the agent dies. */

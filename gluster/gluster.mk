@@ -10,6 +10,8 @@ libhostler_a_SOURCES += \
   gluster/gluster.c gluster/gluster.h \
   gluster/heal-verbs.c \
   gluster/heal.c gluster/heal.h \
+  gluster/hint.c gluster/hint.h \
+  gluster/link.c gluster/link.h \
   gluster/moment.c gluster/moment.h \
   gluster/operation-ask.c \
   gluster/operation-verbs.h \
@@ -36,10 +38,12 @@ libhostler_a_SOURCES += \
   gluster/volume-life-verbs.c \
   gluster/volume-verbs.c gluster/volume-verbs.h \
   gluster/volume.c gluster/volume.h \
+  gluster/watch.c gluster/watch.h \
+  gluster/watched-fd.c gluster/watched-fd.h \
   gluster/xml.c gluster/xml.h
 
 UNIT_TESTS += tests/unit/test-brick tests/unit/test-brick-offline tests/unit/test-gluster-command tests/unit/test-gluster-status \
-  tests/unit/test-gluster-xml tests/unit/test-heal tests/unit/test-operation tests/unit/test-option tests/unit/test-peer \
+  tests/unit/test-gluster-watch tests/unit/test-gluster-xml tests/unit/test-heal tests/unit/test-operation tests/unit/test-option tests/unit/test-peer \
   tests/unit/test-profile tests/unit/test-question tests/unit/test-quota tests/unit/test-top \
   tests/unit/test-volume-layout tests/unit/test-volume-snapshot
 EXTRA_DIST += tests/unit/recorded-fixture.h

@@ -9,6 +9,7 @@
 
 #include "agent/agent.h"
 #include "agent/base/clock.h"
+#include "agent/base/log.h"
 #include "agent/base/thread.h"
 #include "agent/task.h"
 #include "gluster/gluster-internal.h"
@@ -233,6 +234,9 @@ finish(struct known *known)
         known->fresh = (struct gluster_items){ 0 };
         known->has_items = true;
     }
+    log_debug(NULL, "gluster: asked for %s in %lld ms: %s", known->question->name,
+              (long long)((known->used_ns - known->asked_ns) / NS_PER_MS),
+              known->error ? known->error->message : "answered");
     tell_watchers(known, had_items ? &before : NULL);
     if (known->again && !is_under_way(known)) /* a watcher may have asked */
         begin(known);

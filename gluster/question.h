@@ -26,6 +26,7 @@ struct gluster_item {
     char *id;      /* owned; unlike those of the others */
     char *volume;  /* owned; which volume it belongs to, or NULL */
     char *json;    /* owned; the object */
+    bool active;   /* it goes on by itself: whoever watches asks again soon */
     char *essence; /* owned; what of it counts as a change when it differs; NULL: all of it */
 };
 
