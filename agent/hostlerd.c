@@ -149,6 +149,7 @@ main(int argc, char **argv)
         { image_optimize_verbs, storage },
         { image_merge_verbs, storage },
         { ticket_verbs, storage },
+        { brick_verbs, gluster },
         { heal_verbs, gluster },
         { option_verbs, gluster },
         { peer_verbs, gluster },

@@ -3,6 +3,8 @@ libhostler_a_SOURCES += \
   gluster/arguments.c gluster/arguments.h \
   gluster/brick-offline-verbs.c \
   gluster/brick-offline.c gluster/brick-offline.h \
+  gluster/brick-spare.c gluster/brick-spare.h \
+  gluster/brick-verbs.c \
   gluster/brick.c gluster/brick.h \
   gluster/clone-verbs.c \
   gluster/command.c gluster/command.h \
@@ -42,8 +44,10 @@ libhostler_a_SOURCES += \
   gluster/watched-fd.c gluster/watched-fd.h \
   gluster/xml.c gluster/xml.h
 
-UNIT_TESTS += tests/unit/test-brick tests/unit/test-brick-offline tests/unit/test-gluster-command tests/unit/test-gluster-status \
-  tests/unit/test-gluster-watch tests/unit/test-gluster-xml tests/unit/test-heal tests/unit/test-operation tests/unit/test-option tests/unit/test-peer \
-  tests/unit/test-profile tests/unit/test-question tests/unit/test-quota tests/unit/test-top \
-  tests/unit/test-volume-layout tests/unit/test-volume-snapshot
+UNIT_TESTS += tests/unit/test-brick tests/unit/test-brick-offline tests/unit/test-brick-spare \
+  tests/unit/test-gluster-command tests/unit/test-gluster-status tests/unit/test-gluster-watch \
+  tests/unit/test-gluster-xml tests/unit/test-heal tests/unit/test-operation \
+  tests/unit/test-option tests/unit/test-peer tests/unit/test-profile tests/unit/test-question \
+  tests/unit/test-quota tests/unit/test-top tests/unit/test-volume-layout \
+  tests/unit/test-volume-snapshot
 EXTRA_DIST += tests/unit/recorded-fixture.h

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <config.h>
+
+#include "gluster/brick-spare.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "gluster/command.h"
+#include "gluster/volume-layout.h"
+
+/* [name, ...] of those of its set that are not known to be online. */
+static bool
+write_missing(const struct volume_status *status, size_t index, struct writer *writer)
+{
+    size_t size = volume_set_size(status->volume), first = index / size * size;
+    bool missing = false;
+
+    writer_array(writer);
+    for (size_t i = first; i < first + size && i < status->volume->brick_count; i++) {
+        if (i == index || status->bricks[i].online == ONLINE_YES)
+            continue;
+        missing = true;
+        writer_string(writer, status->volume->bricks[i].name);
+    }
+    writer_end_array(writer);
+    return missing;
+}
+
+bool
+brick_spare_check_online(const struct volume_status *status, size_t index, struct error **err)
+{
+    _cleanup_writer_ struct writer missing = WRITER_INIT;
+
+    if (!write_missing(status, index, &missing))
+        return true;
+    error_set(
+        err, ERROR_WRONG_STATE,
+        "'%s' cannot be spared: of its set %s is not online; start them with volume.start and "
+        "'force', or pass 'force' here and lose what is on '%s' alone",
+        status->volume->bricks[index].name, missing.text.bytes, status->volume->bricks[index].name);
+    error_data_text(err, "state", "copies offline");
+    error_data_text(err, "needs", "the other bricks of its set online, or force");
+    return error_data_json(err, "bricks", missing.text.bytes);
+}
+
+bool
+bricks_check_online(const struct volume_status *status, struct error **err)
+{
+    _cleanup_writer_ struct writer missing = WRITER_INIT;
+    bool any = false;
+
+    writer_array(&missing);
+    for (size_t i = 0; i < status->volume->brick_count; i++) {
+        if (status->bricks[i].online == ONLINE_YES)
+            continue;
+        any = true;
+        writer_string(&missing, status->volume->bricks[i].name);
+    }
+    writer_end_array(&missing);
+    if (!any)
+        return true;
+    error_set(
+        err, ERROR_WRONG_STATE,
+        "new replicas are made of those that are there, and %s is not online: start them with "
+        "volume.start and 'force'",
+        missing.text.bytes);
+    error_data_text(err, "state", "bricks down");
+    error_data_text(err, "needs", "all bricks online");
+    return error_data_json(err, "bricks", missing.text.bytes);
+}
+
+bool
+brick_spare_check_healed(const struct heal_info *info, const char *name, struct error **err)
+{
+    for (size_t i = 0; i < info->count; i++) {
+        if (strcmp(info->bricks[i].name, name) != 0 || info->bricks[i].entries == 0)
+            continue;
+        error_set(err, ERROR_WRONG_STATE,
+                  "'%s' cannot be spared: %" PRIu64 " of its entries are still to be healed to the "
+                  "others; wait until volume.healInfo tells none, or pass 'force' and lose them",
+                  name, info->bricks[i].entries);
+        error_data_text(err, "state", "healing");
+        error_data_text(err, "needs", "nothing to be healed from the brick, or force");
+        return error_data_number(err, "entries", (int64_t)info->bricks[i].entries);
+    }
+    return true;
+}
+
+bool
+brick_spare_check_copies(const struct volume *volume, struct error **err)
+{
+    if (volume_set_size(volume) > 1)
+        return true;
+    error_set(
+        err, ERROR_WRONG_STATE,
+        "volume '%s' has one copy of each file: add a brick and remove the other, which moves "
+        "its files",
+        volume->name);
+    error_data_text(err, "state", "without copies");
+    return error_data_text(err, "needs", "a replicated or dispersed volume");
+}
+
+/* How the one volume of 'volumes', which is taken, is doing. */
+static bool
+ask_status(struct volumes *volumes, const atomic_bool *abort, struct statuses *ret_statuses,
+           struct error **err)
+{
+    const char *name = volumes->all[0].name;
+    const struct gluster_command command = { .arguments =
+                                                 GLUSTER_ARGUMENTS("volume", "status", name),
+                                             .kind = "volume",
+                                             .id = name,
+                                             .abort = abort };
+    _cleanup_(xml_freep) struct xml_document *document = NULL;
+
+    if (!gluster_command_run(&command, &document, err))
+        return false;
+    statuses_begin(ret_statuses, volumes);
+    return statuses_read(ret_statuses, document, err);
+}
+
+bool
+brick_spare_check(struct volumes *volumes, size_t index, const atomic_bool *abort,
+                  struct error **err)
+{
+    _cleanup_statuses_ struct statuses statuses = { 0 };
+    _cleanup_heal_info_ struct heal_info info = { 0 };
+    const struct volume_status *status;
+
+    if (!brick_spare_check_copies(&volumes->all[0], err) ||
+        !ask_status(volumes, abort, &statuses, err))
+        return false;
+    status = &statuses.all[0];
+    if (!brick_spare_check_online(status, index, err))
+        return false;
+    if (status->bricks[index].online != ONLINE_YES)
+        return true;
+    return heal_info_ask(status->volume, abort, &info, err) &&
+           brick_spare_check_healed(&info, status->volume->bricks[index].name, err);
+}
+
+bool
+bricks_ask_online(struct volumes *volumes, const atomic_bool *abort, struct error **err)
+{
+    _cleanup_statuses_ struct statuses statuses = { 0 };
+
+    return ask_status(volumes, abort, &statuses, err) && bricks_check_online(&statuses.all[0], err);
+}
