@@ -325,7 +325,7 @@ clone_undo(struct call *call)
         return call_complete(call, NULL);
     if (error->code == ERROR_BUSY)
         return gluster_command_fail(call, TAKE(error));
-    return call_complete(call, "snapshot '%s' is left: %s", state->snapshot, error->message);
+    return call_complete(call, "snapshot '%s' may be left: %s", state->snapshot, error->message);
 }
 
 const struct verb clone_verbs[] = {

@@ -21,7 +21,6 @@ struct list_args {
 /* Of all verbs about one snapshot. */
 struct snapshot_args {
     char *snapshot;
-    bool force;
 };
 
 static const struct shape snapshot_ref_shape = {
@@ -145,15 +144,15 @@ list_answer(struct call *call)
     return gluster_answer(call, &snapshot_question, args->volume, NULL, args->fresh, call->state);
 }
 
-/* "snapshot VERB NAME [force]". */
+/* "snapshot VERB NAME".  Never with "force": on an active snapshot that fails, and glusterd then knows nothing of
+   its bricks any more until it is deactivated (10.3). */
 static enum outcome
 change(struct call *call, const char *verb,
        void (*write)(struct call *call, const struct xml_node *root))
 {
     const struct snapshot_args *args = call->args;
     const struct gluster_command command = {
-        .arguments =
-            GLUSTER_ARGUMENTS("snapshot", verb, args->snapshot, args->force ? "force" : NULL),
+        .arguments = GLUSTER_ARGUMENTS("snapshot", verb, args->snapshot),
         .kind = "snapshot",
         .id = args->snapshot,
         .abort = call_abort_flag(call),
@@ -254,13 +253,12 @@ const struct verb snapshot_verbs[] = {
     {
         .name = "volume.activate",
         .summary = "Start a snapshot, so that it can be read and cloned.",
+        .description =
+            "One of which a brick has died is started again by volume.deactivate and this.",
         .role = ROLE_OPERATOR,
         .kind = VERB_CHANGES,
         .args_size = sizeof(struct snapshot_args),
-        .params =
-            PARAMS(SNAPSHOT_PARAM,
-                   PARAM(snapshot_args, force, "force", .type = PARAM_BOOL,
-                         .about = "Start those of its bricks that are down, though it is active.")),
+        .params = PARAMS(SNAPSHOT_PARAM),
         .result = &snapshot_ref_shape,
         .errors = ERRORS(ERROR_NOT_FOUND, ERROR_WRONG_STATE, GLUSTER_ERRORS),
         .steps = STEPS({ "activate", activate, .pool = POOL_GLUSTER }, GLUSTER_FORGET_STEP),

@@ -38,6 +38,16 @@ def names(client, **of):
     return [each["snapshot"] for each in client.call("volume.snapshots", {"fresh": True, **of})["snapshots"]]
 
 
+def bricks_online(client, snapshot):
+    listed = client.call("volume.snapshots", {"fresh": True})["snapshots"]
+    return [each["online"] for each in next(each for each in listed if each["snapshot"] == snapshot)["bricks"]]
+
+
+def kill_brick(brick):
+    path = brick.partition(":/")[2]
+    thin.sh(f"pkill -9 -f 'glusterfsd.*brick-name [/]{path} '")  # brackets: not this command itself
+
+
 @contextlib.contextmanager
 def mounted(volume):
     folder = thin.mount(volume)
@@ -98,6 +108,12 @@ def test_a_snapshot_is_cloned_while_it_is_active(client):
     for brick in active["bricks"]:
         assert brick["online"] and brick["pid"] > 0 and brick["volumeGroup"] == "vg" and brick["size"] == 400 << 20
         assert 0 < brick["dataPercent"] < 100
+
+    kill_brick(active["bricks"][0]["brick"])
+    wait_for(lambda: not bricks_online(client, "s3")[0], "the end of a brick")
+    client.call("volume.deactivate", {"snapshot": "s3"})
+    client.call("volume.activate", {"snapshot": "s3"})
+    wait_for(lambda: bricks_online(client, "s3") == [True, True], "the bricks")
 
     copy = client.call("volume.clone", {"snapshot": "s3", "clone": "copy"})
     assert copy["volume"] == "copy"
@@ -166,7 +182,7 @@ def test_a_clone_that_is_aborted_or_cannot_be_made_leaves_no_snapshot(host, clie
     assert client.wait(task)["error"]["data"]["name"] == "TaskAborted"
     client.call("task.wait", {"task": task})
     assert names(client) == []
-    thin.sh("pkill -9 -f 'glusterfsd.*brick-name [/]run/bricks/two1/brick'")
+    kill_brick("10.77.1.1:/run/bricks/two1/brick")
     error = client.error("volume.clone", {"volume": "two", "clone": "never"})
     assert error.name == "WrongState" and error.data["needs"] == "all bricks online"
     assert names(client) == []

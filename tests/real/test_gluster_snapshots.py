@@ -32,7 +32,7 @@ def test_what_is_not_there_is_told_by_name(client):
             ("volume.snapshot", {"volume": "nosuch"}, "volume", "nosuch"),
             ("volume.snapshots", {"volume": "nosuch"}, "volume", "nosuch"),
             ("volume.restore", {"snapshot": "s1"}, "snapshot", "s1"),
-            ("volume.activate", {"snapshot": "s1", "force": True}, "snapshot", "s1"),
+            ("volume.activate", {"snapshot": "s1"}, "snapshot", "s1"),
             ("volume.deactivate", {"snapshot": "s1"}, "snapshot", "s1"),
             ("volume.removeSnapshot", {"snapshot": "s1"}, "snapshot", "s1"),
             ("volume.clone", {"snapshot": "s1", "clone": "copy"}, "snapshot", "s1"),
