@@ -217,6 +217,7 @@ ask_operations(const char *subject, struct gluster_items *ret_items, struct erro
         item->id = xstrdup(operations.all[i].id);
         item->volume = xstrdup(operations.all[i].volume);
         item->json = text_take(&writer.text);
+        item->active = operation_is_under_way(&operations.all[i]);
         item->essence = xstrdup(operation_status_name(operations.all[i].status));
     }
     return true;

@@ -10,12 +10,13 @@
 #include "agent/base/thread.h"
 #include "events/topic.h"
 #include "gluster/gluster-internal.h"
+#include "gluster/operation.h"
 #include "gluster/peer.h"
 #include "gluster/status.h"
 #include "gluster/volume.h"
 
 /* The places of the questions in 'all'. */
-enum { WATCHED_VOLUMES, WATCHED_STATUS, WATCHED_PEERS, WATCHED_COUNT };
+enum { WATCHED_VOLUMES, WATCHED_STATUS, WATCHED_PEERS, WATCHED_OPERATIONS, WATCHED_COUNT };
 
 static const struct watched watched_questions[WATCHED_COUNT] = {
     [WATCHED_VOLUMES] = { .question = &volume_question,
@@ -25,6 +26,9 @@ static const struct watched watched_questions[WATCHED_COUNT] = {
                          .topic = "volume.changed",
                          .hints = HINT_STATUS },
     [WATCHED_PEERS] = { .question = &peer_question, .topic = "peer.changed", .hints = HINT_PEERS },
+    [WATCHED_OPERATIONS] = { .question = &operation_question,
+                             .topic = "volume.operation",
+                             .hints = HINT_OPERATIONS },
 };
 
 /* ---- comparing ---- */
@@ -164,6 +168,33 @@ peer_differs(void *context, const struct gluster_item *before, const struct glus
     publish(context, "peer.changed", now ? now->id : before->id, &text);
 }
 
+/* One that glusterd has forgotten has ended before: another has begun, or its volume is gone. */
+static void
+operation_differs(void *context, const struct gluster_item *before, const struct gluster_item *now)
+{
+    _cleanup_text_ struct text text = TEXT_INIT;
+
+    (void)before;
+    if (!now)
+        return;
+    text_append_string(&text, now->json);
+    publish(context, "volume.operation", subject_of(now), &text);
+}
+
+/* The figures of those whose status is the same: only somebody who is there cares. */
+static void
+tell_progress(struct gluster_watch *watch, const struct gluster_items *before,
+              const struct gluster_items *now)
+{
+    for (size_t i = 0; i < now->count; i++) {
+        const struct gluster_item *item = &now->all[i], *old = find(before, item->id);
+
+        if (old && strcmp(essence_of(old), essence_of(item)) == 0 &&
+            strcmp(old->json, item->json) != 0)
+            operation_differs(watch, old, item);
+    }
+}
+
 static void
 tell_differences(struct gluster_watch *watch, const struct watched *watched,
                  const struct gluster_items *before)
@@ -172,9 +203,12 @@ tell_differences(struct gluster_watch *watch, const struct watched *watched,
         [WATCHED_VOLUMES] = volume_differs,
         [WATCHED_STATUS] = status_differs,
         [WATCHED_PEERS] = peer_differs,
+        [WATCHED_OPERATIONS] = operation_differs,
     };
 
     watched_compare(before, &watched->seen, differ[watched - watch->all], watch);
+    if (watched == &watch->all[WATCHED_OPERATIONS] && watch->wanted)
+        tell_progress(watch, before, &watched->seen);
 }
 
 /* ---- asking ---- */
