@@ -19,31 +19,43 @@ static const struct listing {
     const char *columns[COLUMNS_MAX + 1];
     const char *none; /* what is said of an empty one */
     const char *next; /* the flag that goes on behind a page */
+    const char *of;   /* rows that lack this are of another list of the same name; NULL: all */
 } listings[] = {
     { "tasks",
       { "task", "method", "status", "object", "progress", "created" },
       "no tasks",
-      "after" },
+      "after",
+      "method" },
     { "images",
       { "image", "state", "reason", "format", "size", "allocated", "base", "generation" },
       "no images",
-      "after" },
+      "after",
+      NULL },
     { "repositories",
       { "repository", "kind", "health", "capacity", "free", "images", "path", "reason" },
       "no repositories: connect one with 'hostler repository connect'",
-      "after" },
-    { "events", { "seq", "time", "topic", "subject" }, "no events", "since" },
+      "after",
+      NULL },
+    { "events", { "seq", "time", "topic", "subject" }, "no events", "since", NULL },
     { "volumes",
       { "volume", "type", "state", "distribute", "replica", "arbiter", "disperse", "redundancy",
         "snapshots" },
       "no volumes",
-      "after" },
+      "after",
+      "transport" },
+    { "bricks",
+      { "brick", "online", "port", "pid", "capacity", "free", "freeInodes", "fileSystem",
+        "device" },
+      "no bricks",
+      "after",
+      "online" },
     { "limits",
       { "path", "size", "used", "available", "state", "objects", "files", "folders",
         "objectsState" },
       "no limits",
-      "after" },
-    { "problems", { "image", "kind", "problem", "text", "fix" }, "no problems", "after" },
+      "after",
+      NULL },
+    { "problems", { "image", "kind", "problem", "text", "fix" }, "no problems", "after", NULL },
 };
 
 static const struct listing *find_listing(const json_t *result, const json_t **ret_rows);
@@ -89,10 +101,23 @@ result_write(const json_t *result, size_t width, bool colours, struct text *text
     }
 }
 
+static const struct listing *
+find_columns(const char *member, const json_t *rows)
+{
+    const json_t *first = json_array_get(rows, 0);
+
+    for (size_t i = 0; i < ARRAY_COUNT(listings); i++)
+        if (strcmp(listings[i].member, member) == 0 &&
+            (!first || !listings[i].of || json_object_get(first, listings[i].of)))
+            return &listings[i];
+    return NULL;
+}
+
 /* A result is a list when one member is an array of objects and the rest is small. */
 static const struct listing *
 find_listing(const json_t *result, const json_t **ret_rows)
 {
+    const struct listing *listing;
     const char *key;
     json_t *value;
 
@@ -103,11 +128,10 @@ find_listing(const json_t *result, const json_t **ret_rows)
     {
         if (!json_is_array(value))
             continue;
-        for (size_t i = 0; i < ARRAY_COUNT(listings); i++) {
-            if (strcmp(listings[i].member, key) == 0) {
-                *ret_rows = value;
-                return &listings[i];
-            }
+        listing = find_columns(key, value);
+        if (listing) {
+            *ret_rows = value;
+            return listing;
         }
         if (json_array_size(value) == 0 || json_is_object(json_array_get(value, 0)))
             *ret_rows = value;
@@ -232,6 +256,8 @@ result_colour(const char *key, const json_t *value)
 
     if (strcmp(key, "error") == 0 && json_is_object(value))
         return COLOUR_RED;
+    if (strcmp(key, "online") == 0)
+        return json_is_true(value) ? COLOUR_GREEN : COLOUR_RED;
     if (!text || (strcmp(key, "status") != 0 && strcmp(key, "state") != 0 &&
                   strcmp(key, "health") != 0 && strcmp(key, "outcome") != 0))
         return COLOUR_NONE;
@@ -407,7 +433,7 @@ void
 result_steps(const json_t *steps, size_t width, size_t indent, bool colours, struct text *text)
 {
     static const struct listing columns = {
-        "steps", { "name", "outcome", "attempts", "elapsedMs", "message" }, "", ""
+        "steps", { "name", "outcome", "attempts", "elapsedMs", "message" }, "", "", NULL
     };
 
     if (json_array_size(steps) > 0)
@@ -475,7 +501,7 @@ write_rows(const json_t *object, unsigned depth, size_t width, size_t indent, bo
         else if (strcmp(key, "steps") == 0)
             result_steps(value, width, indent + 2, colours, text);
         else
-            write_list(NULL, value, width, indent + 2, colours, text);
+            write_list(find_columns(key, value), value, width, indent + 2, colours, text);
     }
 }
 

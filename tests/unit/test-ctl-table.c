@@ -186,6 +186,29 @@ lists_of_what_holds_lists_are_blocks(void **state)
                  "a: 1\nb: 2\nc: 3\ne: 4\nouter:\n  x: 1\n  inner:\n    Y\n    2\n");
 }
 
+static void
+lists_of_one_name_are_told_apart_by_what_their_rows_have(void **state)
+{
+    (void)state;
+    assert_shown("{\"volumes\":[{\"volume\":\"v\",\"type\":\"disperse\",\"state\":\"started\","
+                 "\"transport\":\"tcp\",\"bricks\":[{\"brick\":\"h:/1\"}]}]}",
+                 "VOLUME  TYPE      STATE\nv       disperse  started\n");
+    assert_shown(
+        "{\"volumes\":[{\"volume\":\"v\",\"state\":\"started\",\"bricks\":[{\"peer\":\"u\","
+        "\"brick\":\"h:/1\",\"online\":false,\"port\":null,\"free\":2048}],"
+        "\"tasks\":[{\"task\":\"t\",\"kind\":\"rebalance\",\"state\":\"completed\"}]}],"
+        "\"ageMs\":5}",
+        "volume: v\n"
+        "state:  started\n"
+        "bricks:\n"
+        "  BRICK  ONLINE   FREE\n"
+        "  h:/1   no      2 KiB\n"
+        "tasks:\n"
+        "  TASK  KIND       STATE\n"
+        "  t     rebalance  completed\n");
+    assert_shown("{\"volumes\":[]}", "no volumes\n");
+}
+
 int
 main(void)
 {
@@ -198,6 +221,7 @@ main(void)
         cmocka_unit_test(sizes_and_durations_are_for_people),
         cmocka_unit_test(lists_are_tables_and_objects_are_lines),
         cmocka_unit_test(lists_of_what_holds_lists_are_blocks),
+        cmocka_unit_test(lists_of_one_name_are_told_apart_by_what_their_rows_have),
     };
 
     visible_open();
