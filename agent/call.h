@@ -49,7 +49,7 @@ unsigned call_attempts(const struct call *call);
 int64_t call_elapsed_ms(const struct call *call);
 
 /* The result, to be written once (one JSON value).  Written again after the answer was sent, it
-   replaces what task.status shows.  Owned by the call. */
+   replaces what task.status shows, also by a step that then waits.  Owned by the call. */
 struct writer *call_result(struct call *call);
 
 /* In an ON_FAILURE step: what has failed.  Borrowed. */

@@ -247,6 +247,8 @@ handle_outcome(struct task *task)
             return true;
         }
         report(task, task->outcome == OUTCOME_WAIT ? REPORT_WAITING : REPORT_RETRYING, message);
+        if (task->responded)
+            take_result(task); /* what an operation that runs on shows meanwhile */
         hold(task, task->outcome == OUTCOME_WAIT);
         return false;
     }

@@ -12,6 +12,7 @@ struct script {
     unsigned released;
     bool spin; /* the worker's step waits for an abort */
     bool skip, leave;
+    bool hold; /* the last step waits once, and shows so */
     _Atomic bool running;
 };
 
@@ -51,6 +52,10 @@ third(struct call *call)
     struct error *error = NULL;
 
     trace("3");
+    if (script.hold && call_attempts(call) == 1) {
+        writer_string(call_result(call), "under way");
+        return call_wait(call, "key", 0, "for the key");
+    }
     atomic_store(&script.running, true);
     while (script.spin && !call_aborted(call))
         ;
@@ -218,6 +223,23 @@ a_waiting_step_runs_again_when_its_key_is_woken(void **state)
 }
 
 static void
+what_a_step_shows_while_it_waits_behind_the_answer_is_told(void **state)
+{
+    struct answered answered = { 0 };
+
+    (void)state;
+    script.hold = true;
+    fixture_start(&on_loop, "t", NULL, false, &answered);
+    assert_string_equal(answered.result, "\"early\"");
+    assert_status_has("t", "\"result\":\"under way\"");
+    task_wake(&fixture, "key");
+    fixture_wait(&answered);
+    assert_string_equal(script.trace, "1233A");
+    assert_status_has("t", "\"result\":\"late\"");
+    answered_done(&answered);
+}
+
+static void
 a_step_whose_condition_fails_is_reported_as_skipped(void **state)
 {
     struct answered answered = { 0 };
@@ -337,6 +359,8 @@ main(void)
                                         fixture_end),
         cmocka_unit_test_setup_teardown(a_waiting_step_runs_again_when_its_key_is_woken, open_all,
                                         fixture_end),
+        cmocka_unit_test_setup_teardown(what_a_step_shows_while_it_waits_behind_the_answer_is_told,
+                                        open_all, fixture_end),
         cmocka_unit_test_setup_teardown(a_step_whose_condition_fails_is_reported_as_skipped,
                                         open_all, fixture_end),
         cmocka_unit_test_setup_teardown(
