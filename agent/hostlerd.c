@@ -153,6 +153,7 @@ main(int argc, char **argv)
         { heal_verbs, gluster },
         { option_verbs, gluster },
         { peer_verbs, gluster },
+        { roll_verbs, gluster },
         { volume_life_verbs, gluster },
         { profile_verbs, gluster },
         { quota_verbs, gluster },

@@ -17,6 +17,7 @@ const char *const topic_names[] = {
     "volume.changed",
     "volume.operation",
     "peer.changed",
+    "peer.roll",
     "vm.changed",
     "vm.removed",
     "vm.migration",

@@ -24,7 +24,8 @@ struct gluster {
     struct gluster_watcher *watchers;
     struct gluster_watcher availability;
     struct gauges figures;
-    int64_t forgotten_ns; /* answers to what was asked before are old; monotonic */
+    const struct call *roller; /* the peer.roll that is under way, or NULL; borrowed */
+    int64_t forgotten_ns;      /* answers to what was asked before are old; monotonic */
     uint64_t asked, answered;
     char *version; /* owned, or NULL */
     struct gluster_link link;

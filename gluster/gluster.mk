@@ -20,8 +20,12 @@ libhostler_a_SOURCES += \
   gluster/operation.c gluster/operation.h \
   gluster/option-verbs.c \
   gluster/option.c gluster/option.h \
+  gluster/peer-roll-verbs.c \
+  gluster/peer-roll.c gluster/peer-roll.h \
   gluster/peer-verbs.c \
+  gluster/peer-watch.c gluster/peer-watch.h \
   gluster/peer.c gluster/peer.h \
+  gluster/pool-health.c gluster/pool-health.h \
   gluster/profile-verbs.c \
   gluster/profile.c gluster/profile.h \
   gluster/question.c gluster/question.h \
@@ -47,7 +51,7 @@ libhostler_a_SOURCES += \
 UNIT_TESTS += tests/unit/test-brick tests/unit/test-brick-offline tests/unit/test-brick-spare \
   tests/unit/test-gluster-command tests/unit/test-gluster-status tests/unit/test-gluster-watch \
   tests/unit/test-gluster-xml tests/unit/test-heal tests/unit/test-operation \
-  tests/unit/test-option tests/unit/test-peer tests/unit/test-profile tests/unit/test-question \
-  tests/unit/test-quota tests/unit/test-top tests/unit/test-volume-layout \
+  tests/unit/test-option tests/unit/test-peer tests/unit/test-peer-roll tests/unit/test-profile \
+  tests/unit/test-question tests/unit/test-quota tests/unit/test-top tests/unit/test-volume-layout \
   tests/unit/test-volume-snapshot
 EXTRA_DIST += tests/unit/recorded-fixture.h

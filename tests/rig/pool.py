@@ -85,6 +85,20 @@ ip link set eth0 up
 """
 GLUSTERD = ("glusterd", "--volfile", "/run/glusterd.vol", "--pid-file", "/run/glusterd.pid")
 
+# What systemd does for glusterd.service, as Debian has it: bricks and all end with glusterd (KillMode=control-group).
+# Clients, as mounts are, are not of that unit.
+SYSTEMCTL = r"""#!/bin/bash
+unit() { pgrep -x 'glusterd|glusterfsd'; pgrep -f 'process-name glustershd'; }
+case "$*" in
+"is-active --quiet glusterd.service") pgrep -x glusterd > /dev/null || exit 3 ;;
+"restart glusterd.service")
+    kill $(unit)
+    while [ "$(unit)" ]; do sleep 0.05; done
+    exec GLUSTERD ;;
+*) echo "not known here: systemctl $*" >&2; exit 1 ;;
+esac
+"""
+
 
 # Files of 0 to 8 KiB, a hundred in a folder, by 8 threads; prints what it wrote, or found, by name.
 FILES = r"""
@@ -196,6 +210,14 @@ class Host:
     def start_glusterd(self):
         self.inside("glusterd", "--volfile", "/run/glusterd.vol", "--pid-file", "/run/glusterd.pid", check=True)
         wait_for(lambda: self.run("pool", "list", check=False).returncode == 0, f"glusterd of {self.name}")
+
+    def install_systemd(self):
+        """As much of it as glusterd.service needs, until the next boot; answers the folder for PATH."""
+        program = self.path("/run/init/systemctl")
+        program.parent.mkdir()
+        program.write_text(SYSTEMCTL.replace("GLUSTERD", " ".join(GLUSTERD)))
+        program.chmod(0o755)
+        return "/run/init"
 
     def signal_glusterd(self, number):
         """Bricks and what else it has started live on."""
