@@ -321,12 +321,43 @@ must(int result)
         abort();
 }
 
+/* --options a.b=1: one member of an object, whose other members may come by the same flag. */
+static bool
+set_member(struct parser *parser, const struct flag *flag, const char *text, struct error **err)
+{
+    json_t *params = parser->invocation->params, *object = json_object_get(params, flag->param);
+    const char *equals = strchr(text, '=');
+    _cleanup_free_ char *name = equals ? xstrndup(text, (size_t)(equals - text)) : NULL;
+    json_t *value;
+
+    if (!name || !*name)
+        return error_set(err, ERROR_INVALID_PARAMS,
+                         "--%s: '%s' is neither NAME=VALUE nor a JSON object, as in "
+                         "'{\"key\":\"value\"}'",
+                         flag->name, text);
+    if (json_object_get(object, name))
+        return error_set(err, ERROR_INVALID_PARAMS, "--%s gives '%s' twice", flag->name, name);
+    value = json_string(equals + 1);
+    if (!value)
+        return error_set(err, ERROR_INVALID_PARAMS, "--%s: the value of '%s' is not UTF-8",
+                         flag->name, name);
+    if (!object) {
+        object = json_object();
+        must(json_object_set_new(params, flag->param, object));
+    }
+    if (json_object_set_new(object, name, value) == 0)
+        return true;
+    return error_set(err, ERROR_INVALID_PARAMS, "--%s: a name is not UTF-8", flag->name);
+}
+
 static bool
 set_param(struct parser *parser, const struct flag *flag, const char *text, struct error **err)
 {
     json_t *params = parser->invocation->params, *present = json_object_get(params, flag->param);
     json_t *value = NULL;
 
+    if (flag->type == FLAG_OBJECT && !strchr("{[", text[strspn(text, " \t\n")]))
+        return set_member(parser, flag, text, err);
     if (present && flag->type != FLAG_TEXTS)
         return error_set(err, ERROR_INVALID_PARAMS, "--%s is given twice", flag->name);
     if (!value_parse(flag, text, &value, err))
@@ -340,6 +371,18 @@ set_param(struct parser *parser, const struct flag *flag, const char *text, stru
     } else {
         must(json_object_set_new(params, flag->param, value));
     }
+    return true;
+}
+
+/* Words behind the first value of a flag that takes several, up to the next flag: --bricks A B C. */
+static bool
+set_more(struct parser *parser, const struct flag *flag, struct error **err)
+{
+    if (flag->type != FLAG_TEXTS && flag->type != FLAG_OBJECT)
+        return true;
+    while (parser->at < parser->count && strncmp(parser->words[parser->at], "--", 2) != 0)
+        if (!set_param(parser, flag, parser->words[parser->at++], err))
+            return false;
     return true;
 }
 
@@ -381,7 +424,7 @@ parse_flag(struct parser *parser, struct error **err)
     }
     if (own && common && is_common_value(own, common, value))
         own = NULL;
-    return own ? set_param(parser, own, value, err)
+    return own ? set_param(parser, own, value, err) && (equals || set_more(parser, own, err))
                : set_common(parser, (size_t)(common - common_flags), value, err);
 }
 

@@ -96,10 +96,10 @@ write_flag(const struct flag *flag, size_t width, struct text *text)
         text_append_char(text, ' ');
         flag_append_value(flag, text);
     }
+    if (flag->type == FLAG_TEXTS || flag->type == FLAG_OBJECT)
+        text_append_string(text, flag->type == FLAG_TEXTS ? "..." : " | NAME=VALUE...");
     if (flag->required)
         text_append_string(text, "   (needed)");
-    else if (flag->type == FLAG_TEXTS)
-        text_append_string(text, "   (may be repeated)");
     text_append_char(text, '\n');
     text_append_string(&about, flag->about);
     if (flag->type == FLAG_SIZE)

@@ -96,6 +96,25 @@ flags_of_each_type_become_json(void **state)
 }
 
 static void
+flags_of_several_values_take_them_in_a_row(void **state)
+{
+    (void)state;
+    assert_params("image copy --repository a --servers x y --image b --servers z",
+                  "{\"image\":\"b\",\"repository\":\"a\",\"servers\":[\"x\",\"y\",\"z\"]}");
+    assert_params("image copy --repository a --image b --user-data k.l=1 m==2= --user-data n=",
+                  "{\"image\":\"b\",\"repository\":\"a\",\"userData\":{\"k.l\":\"1\",\"m\":\"=2=\","
+                  "\"n\":\"\"}}");
+    assert_params("image copy --repository a --image b --user-data '{\"k\": 1}' l=2 --verify",
+                  "{\"image\":\"b\",\"repository\":\"a\",\"userData\":{\"k\":1,\"l\":\"2\"},"
+                  "\"verify\":true}");
+    assert_refused("image copy --repository a --image b --user-data k=1 k=2", "gives 'k' twice");
+    assert_refused("image copy --repository a --image b --user-data k", "neither NAME=VALUE nor");
+    assert_refused("image copy --repository a --image b --user-data =k", "neither NAME=VALUE nor");
+    assert_refused("image copy --repository a --image b c", "stands alone");
+    assert_refused("image copy --repository a --image b --servers=x y", "stands alone");
+}
+
+static void
 common_flags_stand_anywhere(void **state)
 {
     (void)state;
@@ -304,6 +323,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(flags_of_each_type_become_json, forget),
+        cmocka_unit_test_teardown(flags_of_several_values_take_them_in_a_row, forget),
         cmocka_unit_test_teardown(common_flags_stand_anywhere, forget),
         cmocka_unit_test_teardown(an_own_flag_hides_the_common_one_but_for_its_values, forget),
         cmocka_unit_test_teardown(help_is_known_at_each_level_and_needs_no_flags, forget),
