@@ -9,65 +9,59 @@
 #include "gluster/command.h"
 #include "gluster/volume-layout.h"
 
-/* [name, ...] of those of its set that are not known to be online. */
+/* Of bricks 'first' to 'end' those that are not known to be online, but 'spared': as JSON, and as words. */
 static bool
-write_missing(const struct volume_status *status, size_t index, struct writer *writer)
+find_missing(const struct volume_status *status, size_t first, size_t end, size_t spared,
+             struct writer *json, struct text *words)
 {
-    size_t size = volume_set_size(status->volume), first = index / size * size;
-    bool missing = false;
+    writer_array(json);
+    for (size_t i = first; i < end && i < status->volume->brick_count; i++) {
+        const char *name = status->volume->bricks[i].name;
 
-    writer_array(writer);
-    for (size_t i = first; i < first + size && i < status->volume->brick_count; i++) {
-        if (i == index || status->bricks[i].online == ONLINE_YES)
+        if (i == spared || status->bricks[i].online == ONLINE_YES)
             continue;
-        missing = true;
-        writer_string(writer, status->volume->bricks[i].name);
+        writer_string(json, name);
+        text_printf(words, "%s'%s'", words->length ? ", " : "", name);
     }
-    writer_end_array(writer);
-    return missing;
+    writer_end_array(json);
+    return words->length > 0;
 }
 
 bool
 brick_spare_check_online(const struct volume_status *status, size_t index, struct error **err)
 {
-    _cleanup_writer_ struct writer missing = WRITER_INIT;
+    size_t size = volume_set_size(status->volume), first = index / size * size;
+    const char *name = status->volume->bricks[index].name;
+    _cleanup_writer_ struct writer json = WRITER_INIT;
+    _cleanup_text_ struct text words = TEXT_INIT;
 
-    if (!write_missing(status, index, &missing))
+    if (!find_missing(status, first, first + size, index, &json, &words))
         return true;
-    error_set(
-        err, ERROR_WRONG_STATE,
-        "'%s' cannot be spared: of its set %s is not online; start them with volume.start and "
-        "'force', or pass 'force' here and lose what is on '%s' alone",
-        status->volume->bricks[index].name, missing.text.bytes, status->volume->bricks[index].name);
+    error_set(err, ERROR_WRONG_STATE,
+              "'%s' cannot be spared while others of its set are not online (%s): start them with "
+              "volume.start and 'force', or pass 'force' here and lose what is on '%s' alone",
+              name, words.bytes, name);
     error_data_text(err, "state", "copies offline");
     error_data_text(err, "needs", "the other bricks of its set online, or force");
-    return error_data_json(err, "bricks", missing.text.bytes);
+    return error_data_json(err, "bricks", json.text.bytes);
 }
 
 bool
 bricks_check_online(const struct volume_status *status, struct error **err)
 {
-    _cleanup_writer_ struct writer missing = WRITER_INIT;
-    bool any = false;
+    size_t count = status->volume->brick_count;
+    _cleanup_writer_ struct writer json = WRITER_INIT;
+    _cleanup_text_ struct text words = TEXT_INIT;
 
-    writer_array(&missing);
-    for (size_t i = 0; i < status->volume->brick_count; i++) {
-        if (status->bricks[i].online == ONLINE_YES)
-            continue;
-        any = true;
-        writer_string(&missing, status->volume->bricks[i].name);
-    }
-    writer_end_array(&missing);
-    if (!any)
+    if (!find_missing(status, 0, count, count, &json, &words))
         return true;
-    error_set(
-        err, ERROR_WRONG_STATE,
-        "new replicas are made of those that are there, and %s is not online: start them with "
-        "volume.start and 'force'",
-        missing.text.bytes);
+    error_set(err, ERROR_WRONG_STATE,
+              "new replicas are made of all that are there, and some are not online (%s): start "
+              "them with volume.start and 'force'",
+              words.bytes);
     error_data_text(err, "state", "bricks down");
     error_data_text(err, "needs", "all bricks online");
-    return error_data_json(err, "bricks", missing.text.bytes);
+    return error_data_json(err, "bricks", json.text.bytes);
 }
 
 bool

@@ -124,10 +124,22 @@ read_values(const struct xml_document *values, const struct gluster_options *hel
     return true;
 }
 
-/* The volume's own record decides what is set: "volume get" does not show all of it. */
+/*
+ * The volume's own record decides what is set: "volume get" (10.3) leaves out options of users' own, and the
+ * mark of a default behind some values that nobody has set (auth.allow).
+ */
 static void
 read_set(const struct volume *volume, struct gluster_options *options)
 {
+    for (size_t i = 0; i < options->count; i++) {
+        struct gluster_option *option = &options->all[i];
+
+        option->set = false;
+        for (size_t j = 0; j < volume->option_count; j++)
+            option->set |= strcmp(volume->options[j].name, option->name) == 0;
+        if (!option->set && !option->default_value && option->value)
+            option->default_value = xstrdup(option->value);
+    }
     for (size_t i = 0; i < volume->option_count; i++) {
         struct gluster_option *option = find(options, volume->options[i].name);
 

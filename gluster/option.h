@@ -21,7 +21,7 @@ struct gluster_option {
     char *value;         /* in force; NULL: none, or no volume was asked about */
     char *default_value; /* NULL: none */
     char *description;   /* NULL: glusterd has none */
-    bool set;            /* somebody, or glusterd itself, has given it this value */
+    bool set;            /* given to the volume by somebody, or by glusterd when it was made */
 };
 
 struct gluster_options {

@@ -63,6 +63,7 @@ a_volumes_options_have_values_defaults_and_meanings(void **unused)
     assert_option(&options, "network.ping-timeout", "20", true, "42");
     assert_option(&options, "cluster.lookup-unhashed", "on", false, "on");
     assert_option(&options, "cluster.subvols-per-directory", NULL, false, NULL);
+    assert_option(&options, "auth.allow", "*", false, "*");
     assert_option(&options, "user.owner", "somebody", true, NULL);
     assert_non_null(
         strstr(options_find(&options, "cluster.min-free-disk")->description, "Percentage"));
