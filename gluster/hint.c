@@ -51,7 +51,7 @@ struct hint_look {
     int fd; /* inotify's; the loop's */
     int places[PLACE_COUNT];
     unsigned port;
-    bool server; /* glustereventsd runs, or starts */
+    bool server; /* glustereventsd is about to take its port */
 };
 
 /* ---- what things mean ---- */
@@ -131,9 +131,9 @@ configured_port(void)
     return port > 0 && port < 65536 ? (unsigned)port : EVENT_PORT;
 }
 
-/* It locks the file, writes its number there, and only then takes its port. */
+/* It makes the file before it takes its port, and removes it (10.3) when it has. */
 static bool
-server_runs(void)
+server_starts(void)
 {
     _cleanup_close_ int fd = open("/run/" EVENT_SERVER_PID, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     _cleanup_free_ char *path = NULL;
@@ -175,7 +175,7 @@ look_on_worker(struct job *job)
     struct hint_look *look = CONTAINER_OF(job, struct hint_look, job);
 
     look->port = configured_port();
-    look->server = server_runs();
+    look->server = server_starts();
     /* One that is not there is looked for again when glusterd comes. */
     for (size_t i = 0; i < PLACE_COUNT; i++)
         look->places[i] = inotify_add_watch(look->fd, places[i].path, places[i].mask);
@@ -264,7 +264,15 @@ start_hearing(struct gluster_hints *hints, unsigned port)
 bool
 gluster_hints_hear(const struct gluster_hints *hints)
 {
-    return hints->datagrams[0] || (hints->server && hints->places[PLACE_LOG] > 0);
+    return hints->datagrams[0] != NULL;
+}
+
+void
+gluster_hints_try(struct gluster_hints *hints)
+{
+    LOOP_ONLY();
+    if (!hints->datagrams[0] && !hints->server && hints->port)
+        start_hearing(hints, hints->port);
 }
 
 /* ---- files ---- */
@@ -297,8 +305,8 @@ read_change(struct gluster_hints *hints, const struct inotify_event *event)
         return 0;
     }
     if (place == PLACE_RUN && strcmp(name, EVENT_SERVER_PID) == 0) {
-        /* When it has gone, the port is ours again. */
         stop_hearing(hints);
+        hints->server = true; /* until the look has told */
         gluster_hints_look(hints);
         return 0;
     }
@@ -345,8 +353,8 @@ looked(struct job *job)
     memcpy(hints->places, look->places, sizeof(hints->places));
     hints->looking = false;
     hints->server = look->server;
-    if (!hints->datagrams[0] && !hints->server)
-        start_hearing(hints, look->port);
+    hints->port = look->port;
+    gluster_hints_try(hints);
     free(look);
     if (hints->look_again)
         gluster_hints_look(hints);

@@ -53,14 +53,18 @@ struct gluster_hints {
     int places[PLACE_COUNT];         /* their watches' numbers, from 1 */
     struct lane lane;
     bool looking, look_again;
-    bool server; /* glustereventsd runs */
+    bool server;   /* glustereventsd is about to take its port */
+    unsigned port; /* 0: not known yet */
 };
 
 void gluster_hints_open(struct gluster_hints *hints);
 /* glusterd has just come: its directories may be new. */
 void gluster_hints_look(struct gluster_hints *hints);
-/* Whether this host's glusterd, bricks and helpers can be heard. */
+/* Whether the datagrams of this host's glusterd, bricks and helpers are heard. */
 bool gluster_hints_hear(const struct gluster_hints *hints);
+
+/* The port may be free again. */
+void gluster_hints_try(struct gluster_hints *hints);
 
 /* For tests: what a datagram hints at ("TIME TYPE TEXT"), and a name that inotify told of at a place. */
 unsigned hint_of_datagram(const char *bytes, size_t size);

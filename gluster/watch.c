@@ -15,8 +15,8 @@
 #include "gluster/status.h"
 #include "gluster/volume.h"
 
-/* The places of the questions in 'all'. */
-enum { WATCHED_VOLUMES, WATCHED_STATUS, WATCHED_PEERS, WATCHED_OPERATIONS, WATCHED_COUNT };
+/* The places of the questions in 'all'; they are asked in this order, the slow one last. */
+enum { WATCHED_PEERS, WATCHED_VOLUMES, WATCHED_OPERATIONS, WATCHED_STATUS, WATCHED_COUNT };
 
 static const struct watched watched_questions[WATCHED_COUNT] = {
     [WATCHED_VOLUMES] = { .question = &volume_question,
@@ -259,6 +259,7 @@ ask_due(struct timer *timer)
     struct gluster_watch *watch = CONTAINER_OF(timer, struct gluster_watch, timer);
     int64_t now_ns = clock_monotonic_ns();
 
+    gluster_hints_try(&watch->gluster->hints);
     for (size_t i = 0; i < watch->count; i++) {
         struct watched *watched = &watch->all[i];
 

@@ -181,7 +181,9 @@ def test_glustereventsd_gets_its_port_and_is_heard_by_its_log(replica, pool, hos
             pool.restart_bricks("events", 3)
             heard(client, "volume.changed", "events", lambda data: data["offline"] == [])
     finally:
-        host.inside("pkill", "-KILL", "-f", "glustereventsd")  # it leaves its file behind
+        host.inside("pkill", "-KILL", "-x", "glustereventsd")
         server.wait()
         host.inside("rm", "-f", "/run/glustereventsd.pid")
-    wait_for(lambda: "hostlerd" in owner(), "the port's return")
+    with host_agents[0].connect() as client:  # it is taken again when somebody is interested
+        client.call("event.subscribe", {"topics": ["volume.*"]})
+        wait_for(lambda: "hostlerd" in owner(), "the port's return")

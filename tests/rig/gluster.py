@@ -127,7 +127,12 @@ class Commands:
 
 
 def gluster_command(cell, arguments, check):
+    deadline = time.monotonic() + TIMEOUT
     done = cell.inside("gluster", "--mode=script", *arguments)
+    # An agent may be asking about the same volume: glusterd takes one at a time, and refuses others.
+    while check and "Another transaction is in progress" in done.stdout + done.stderr and time.monotonic() < deadline:
+        time.sleep(0.1)
+        done = cell.inside("gluster", "--mode=script", *arguments)
     assert not check or done.returncode == 0, f"gluster {arguments}: {done.stdout}{done.stderr}"
     return done
 
