@@ -7,6 +7,7 @@
 #include "gluster/brick.h"
 #include "gluster/command.h"
 #include "gluster/gluster.h"
+#include "gluster/heal.h"
 #include "gluster/removal.h"
 #include "gluster/volume-verbs.h"
 
@@ -19,11 +20,13 @@
 struct offline_args {
     char *volume;
     char **bricks;
+    int64_t replica;
     bool offline;
 };
 
 struct offline_state {
     enum brick_state state; /* when looked at last */
+    bool copies;            /* fewer of them are to be: no file moves */
     uint64_t seen;          /* what the hosts told in all; it grows while their processes live */
     int64_t seen_ms;        /* when that grew, of the step's time */
 };
@@ -79,9 +82,9 @@ look(struct call *call, struct volume_work *ret_work, enum brick_state *ret_stat
            brick_offline_look(ret_work, args->bricks, args->offline, ret_state, err);
 }
 
-/* "start" of all that are there, or what ends the removal. */
+/* "start" of all that are there, what ends the removal, or "force" to have fewer copies. */
 static bool
-act(struct call *call, const struct volume_work *work, const char *action,
+act(struct call *call, const struct volume_work *work, int64_t replica, const char *action,
     struct xml_document **ret_document, struct error **err)
 {
     const struct offline_args *args = call->args;
@@ -92,7 +95,7 @@ act(struct call *call, const struct volume_work *work, const char *action,
         .kind = "volume", .id = args->volume, .param = "bricks", .abort = call_abort_flag(call)
     };
 
-    removal_arguments(&arguments, args->volume, 0, bricks, action);
+    removal_arguments(&arguments, args->volume, replica, bricks, action);
     command.arguments = arguments_list(&arguments);
     return gluster_command_run(&command, ret_document, err);
 }
@@ -110,13 +113,32 @@ look_again(struct call *call, struct error *error)
     return outcome;
 }
 
+/* 'replica' as now means whole sets. */
+static bool
+check_copies(struct call *call, const struct volume_work *work, struct error **err)
+{
+    const struct offline_args *args = call->args;
+    struct offline_state *own = call->state;
+    _cleanup_free_ char **present = bricks_present(work->volume, args->bricks);
+
+    own->copies = args->replica > 0 && (uint64_t)args->replica < work->volume->replica;
+    return removal_check_begin(work->volume, NULL, present, args->replica, true, err);
+}
+
 static enum outcome
 begin(struct call *call, const struct volume_work *work)
 {
+    const struct offline_state *own = call->state;
     _cleanup_(xml_freep) struct xml_document *document = NULL;
     struct error *error = NULL;
 
-    if (!act(call, work, "start", &document, &error))
+    if (!check_copies(call, work, &error))
+        return call_fail(call, error);
+    if (own->copies) {
+        write_state(call, BRICKS_SERVING, NULL);
+        return call_complete(call, "copies are taken away when all are healed");
+    }
+    if (!act(call, work, 0, "start", &document, &error))
         return look_again(call, error);
     write_state(call, BRICKS_REMOVING,
                 xml_text(xml_child(xml_root(document), "volRemoveBrick"), "task-id"));
@@ -128,7 +150,7 @@ cancel(struct call *call, const struct volume_work *work)
 {
     struct error *error = NULL;
 
-    if (!act(call, work, "stop", NULL, &error))
+    if (!act(call, work, 0, "stop", NULL, &error))
         return look_again(call, error);
     write_state(call, BRICKS_SERVING, work->operation->id);
     return call_complete(call, "the removal is cancelled");
@@ -162,7 +184,7 @@ goes_on(const struct call *call)
 {
     const struct offline_state *own = call->state;
 
-    return own->state == BRICKS_REMOVING || own->state == BRICKS_REMOVED;
+    return own->state == BRICKS_REMOVING || own->state == BRICKS_REMOVED || own->copies;
 }
 
 /* A glusterd that is killed, restarts or is busy is no end: it has the removal, and goes on with it. */
@@ -247,9 +269,41 @@ wait(struct call *call, const struct operation *removal)
         operation_status_name(removal->status), removal->total.files, removal->total.scanned);
 }
 
+/* A copy may be the only good one until all are healed, which glusterd does not look at. */
+static enum outcome
+wait_for_heals(struct call *call, const struct volume *volume)
+{
+    _cleanup_heal_info_ struct heal_info info = { 0 };
+    struct error *error = NULL;
+    uint64_t entries;
+    bool complete;
+
+    if (!heal_check(volume, &error) || !heal_info_ask(volume, call_abort_flag(call), &info, &error))
+        return bear(call, look_delay_ms(call), error);
+    entries = heal_info_total(&info, volume, &complete);
+    if (complete && entries == 0)
+        return call_complete(call, "all copies are healed");
+    return call_retry(call, look_delay_ms(call), "%" PRIu64 " entries are to be healed first%s",
+                      entries, complete ? "" : ", and a brick does not answer");
+}
+
+static enum outcome
+take_copies_away(struct call *call, const struct volume_work *work)
+{
+    const struct offline_args *args = call->args;
+    struct error *error = NULL;
+
+    if (!act(call, work, args->replica, "force", NULL, &error))
+        return error->code == ERROR_WRONG_STATE ? look_again(call, error)
+                                                : bear(call, look_delay_ms(call), error);
+    write_state(call, BRICKS_ABSENT, NULL);
+    return call_complete(call, NULL);
+}
+
 static enum outcome
 offline_drain(struct call *call)
 {
+    const struct offline_state *own = call->state;
     _cleanup_volume_work_ struct volume_work work = { 0 };
     struct error *error = NULL;
     enum brick_state state;
@@ -258,7 +312,7 @@ offline_drain(struct call *call)
         return bear(call, look_delay_ms(call), error);
     switch (brick_offline_move(state, true)) {
     case MOVE_WAIT: return wait(call, work.operation);
-    case MOVE_START: return fail_cancelled(call);
+    case MOVE_START: return own->copies ? wait_for_heals(call, work.volume) : fail_cancelled(call);
     case MOVE_COMMIT:
         call_progress(call, work.operation->total.files, work.operation->total.files, "files");
         write_state(call, state, work.operation->id);
@@ -274,6 +328,7 @@ offline_drain(struct call *call)
 static enum outcome
 offline_commit(struct call *call)
 {
+    const struct offline_state *own = call->state;
     _cleanup_volume_work_ struct volume_work work = { 0 };
     struct error *error = NULL;
     enum brick_state state;
@@ -282,9 +337,9 @@ offline_commit(struct call *call)
         return bear(call, look_delay_ms(call), error);
     switch (brick_offline_move(state, true)) {
     case MOVE_WAIT: return wait(call, work.operation);
-    case MOVE_START: return fail_cancelled(call);
+    case MOVE_START: return own->copies ? take_copies_away(call, &work) : fail_cancelled(call);
     case MOVE_COMMIT:
-        if (!act(call, &work, "commit", NULL, &error))
+        if (!act(call, &work, 0, "commit", NULL, &error))
             return error->code == ERROR_WRONG_STATE ? look_again(call, error)
                                                     : bear(call, look_delay_ms(call), error);
         write_state(call, BRICKS_ABSENT, work.operation->id);
@@ -313,11 +368,18 @@ const struct verb brick_offline_verbs[] = {
         .role = ROLE_OPERATOR,
         .kind = VERB_ANSWERS_EARLY,
         .args_size = sizeof(struct offline_args),
-        .params =
-            PARAMS(VOLUME_PARAM(offline_args),
-                   BRICKS_PARAM(offline_args, "The bricks, as HOST:/PATH: whole sets of copies."),
-                   PARAM(offline_args, offline, "offline", .type = PARAM_BOOL, .required = true,
-                         .about = "True: they are to leave; false: they are to stay.")),
+        .params = PARAMS(
+            VOLUME_PARAM(offline_args),
+            BRICKS_PARAM(offline_args, "The bricks, as HOST:/PATH: whole sets of copies, unless "
+                                       "'replica' is given."),
+            PARAM(
+                offline_args, replica, "replica", .type = PARAM_INTEGER, .minimum = 1,
+                .maximum = 1000,
+                .about =
+                    "How many copies there are to be from then on: 'bricks' then names the others "
+                    "of each set.  No file moves; they leave when all copies are healed."),
+            PARAM(offline_args, offline, "offline", .type = PARAM_BOOL, .required = true,
+                  .about = "True: they are to leave; false: they are to stay.")),
         .result = &brick_offline_shape,
         .errors = ERRORS(ERROR_NOT_FOUND, ERROR_WRONG_STATE, GLUSTER_ERRORS),
         .steps =

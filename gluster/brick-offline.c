@@ -150,6 +150,8 @@ brick_offline_look(const struct volume_work *work, char *const *bricks, bool off
     const struct operation *operation = work->operation;
     const char *absent = find_absent(work->volume, bricks);
 
+    if (*present && !volume_check_started(work->volume, err))
+        return false;
     if (removal_is(operation) && operation->bricks) {
         size_t common = count_common(operation->bricks, bricks);
 

@@ -16,6 +16,7 @@ libhostler_a_SOURCES += \
   gluster/link.c gluster/link.h \
   gluster/moment.c gluster/moment.h \
   gluster/operation-ask.c \
+  gluster/operation-heal.c gluster/operation-heal.h \
   gluster/operation-verbs.h \
   gluster/operation.c gluster/operation.h \
   gluster/option-verbs.c \

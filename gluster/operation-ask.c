@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "gluster/command.h"
+#include "gluster/operation-heal.h"
 #include "gluster/operation.h"
 #include "gluster/removal.h"
 
@@ -202,6 +203,23 @@ volume_work_done(struct volume_work *work)
     *work = (struct volume_work){ 0 };
 }
 
+void
+operations_add_items(const struct operations *operations, struct gluster_items *items)
+{
+    for (size_t i = 0; i < operations->count; i++) {
+        const struct operation *operation = &operations->all[i];
+        struct gluster_item *item = gluster_items_add(items);
+        _cleanup_writer_ struct writer writer = WRITER_INIT;
+
+        operation_write(operation, &writer);
+        item->id = xstrdup(operation->id);
+        item->volume = xstrdup(operation->volume);
+        item->json = text_take(&writer.text);
+        item->active = operation_is_under_way(operation);
+        item->essence = xstrdup(operation_status_name(operation->status));
+    }
+}
+
 static bool
 ask_operations(const char *subject, struct gluster_items *ret_items, struct error **err)
 {
@@ -209,17 +227,7 @@ ask_operations(const char *subject, struct gluster_items *ret_items, struct erro
 
     if (!operations_ask(subject, NULL, &operations, err))
         return false;
-    for (size_t i = 0; i < operations.count; i++) {
-        struct gluster_item *item = gluster_items_add(ret_items);
-        _cleanup_writer_ struct writer writer = WRITER_INIT;
-
-        operation_write(&operations.all[i], &writer);
-        item->id = xstrdup(operations.all[i].id);
-        item->volume = xstrdup(operations.all[i].volume);
-        item->json = text_take(&writer.text);
-        item->active = operation_is_under_way(&operations.all[i]);
-        item->essence = xstrdup(operation_status_name(operations.all[i].status));
-    }
+    operations_add_items(&operations, ret_items);
     return true;
 }
 
@@ -227,4 +235,5 @@ const struct gluster_question operation_question = {
     .name = "operations",
     .member = "operations",
     .ask = ask_operations,
+    .beside = &heal_work_question,
 };

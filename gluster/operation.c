@@ -9,7 +9,8 @@
 
 static const char *const kind_names[] = { [OPERATION_REBALANCE] = "rebalance",
                                           [OPERATION_FIX_LAYOUT] = "fixLayout",
-                                          [OPERATION_REMOVAL] = "removal" };
+                                          [OPERATION_REMOVAL] = "removal",
+                                          [OPERATION_HEAL] = "heal" };
 static const char *const status_names[] = {
     [OPERATION_RUNNING] = "running",    [OPERATION_UNKNOWN] = "unknown",
     [OPERATION_PENDING] = "pending",    [OPERATION_FAILED] = "failed",
@@ -28,11 +29,13 @@ const struct shape operation_shape = {
     .name = "Operation",
     .schema =
         "{\"type\":\"object\",\"additionalProperties\":false,\"required\":[\"operation\",\"volume\","
-        "\"kind\",\"status\",\"timeLeftSeconds\",\"bricks\",\"hosts\"," FIGURES_REQUIRED "],"
+        "\"kind\",\"status\",\"timeLeftSeconds\",\"remaining\",\"bricks\",\"hosts\"," FIGURES_REQUIRED
+        "],"
         "\"properties\":{\"operation\":{\"type\":\"string\"},\"volume\":{\"type\":\"string\"},"
-        "\"kind\":{\"enum\":[\"rebalance\",\"fixLayout\",\"removal\"]},"
+        "\"kind\":{\"enum\":[\"rebalance\",\"fixLayout\",\"removal\",\"heal\"]},"
         "\"status\":{\"enum\":[\"running\",\"pending\",\"unknown\",\"waitingForCommit\",\"completed\","
-        "\"failed\",\"stopped\"]},\"timeLeftSeconds\":{\"type\":[\"integer\",\"null\"]}," FIGURES_PROPERTIES
+        "\"failed\",\"stopped\"]},\"timeLeftSeconds\":{\"type\":[\"integer\",\"null\"]},"
+        "\"remaining\":{\"type\":[\"integer\",\"null\"]}," FIGURES_PROPERTIES
         ",\"bricks\":{\"type\":\"array\",\"items\":{\"type\":\"string\"}},"
         "\"hosts\":{\"type\":\"array\",\"items\":{\"type\":\"object\",\"additionalProperties\":false,"
         "\"required\":[\"host\",\"peer\",\"status\"," FIGURES_REQUIRED
@@ -403,6 +406,15 @@ write_host(const struct operation_host *host, struct writer *writer)
     writer_end_object(writer);
 }
 
+static void
+write_if_known(struct writer *writer, const char *member, bool is_known, uint64_t value)
+{
+    if (is_known)
+        writer_member_unsigned(writer, member, value);
+    else
+        writer_member_null(writer, member);
+}
+
 void
 operation_write(const struct operation *operation, struct writer *writer)
 {
@@ -412,11 +424,8 @@ operation_write(const struct operation *operation, struct writer *writer)
     writer_member_string(writer, "kind", kind_names[operation->kind]);
     writer_member_string(writer, "status", status_names[operation->status]);
     write_figures(&operation->total, writer);
-    writer_key(writer, "timeLeftSeconds");
-    if (operation->has_time_left)
-        writer_unsigned(writer, operation->time_left_s);
-    else
-        writer_null(writer);
+    write_if_known(writer, "timeLeftSeconds", operation->has_time_left, operation->time_left_s);
+    write_if_known(writer, "remaining", operation->has_remaining, operation->remaining);
     writer_key(writer, "bricks");
     writer_array(writer);
     for (char **brick = operation->bricks; brick && *brick; brick++)

@@ -17,7 +17,12 @@
 #include "gluster/volume.h"
 #include "gluster/xml.h"
 
-enum operation_kind { OPERATION_REBALANCE, OPERATION_FIX_LAYOUT, OPERATION_REMOVAL };
+enum operation_kind {
+    OPERATION_REBALANCE,
+    OPERATION_FIX_LAYOUT,
+    OPERATION_REMOVAL,
+    OPERATION_HEAL
+};
 
 /* Of a host, and of the whole; in the order in which one host's decides for the whole. */
 enum operation_status {
@@ -50,6 +55,8 @@ struct operation {
     struct operation_figures total; /* sums; of the run time the longest */
     bool has_time_left;             /* glusterd has an estimate */
     uint64_t time_left_s;
+    bool has_remaining; /* of a heal: how many entries there are still */
+    uint64_t remaining;
     struct operation_host *hosts; /* by UUID: whichever host was asked, the order is the same */
     size_t host_count;
     char **bricks; /* of a removal: which; NULL-terminated, or NULL */
@@ -113,7 +120,10 @@ bool operation_read_time_left(const char *text, uint64_t *ret_time_left_s);
 void operation_write(const struct operation *operation, struct writer *writer);
 extern const struct shape operation_shape;
 
-/* Item: an operation. */
+/* For an item each. */
+void operations_add_items(const struct operations *operations, struct gluster_items *items);
+
+/* Item: an operation.  Heals are told beside it. */
 extern const struct gluster_question operation_question;
 
 #endif

@@ -16,8 +16,11 @@
 
 #define KNOWN_FOR_MS 60000 /* an answer that nobody asks for again is dropped */
 #define KNOWN_MAX 256      /* of subjects that clients make up */
-#define BUSY_FIRST_MS 100  /* asked again after that, then after twice as long, ... */
-#define BUSY_TIMES 6       /* in all 6.3 s */
+#define BESIDE_REST_MS 10000
+#define BESIDE_REST_TIMES 9
+#define BESIDE_FIRST_MS 2000
+#define BUSY_FIRST_MS 100 /* asked again after that, then after twice as long, ... */
+#define BUSY_TIMES 6      /* in all 6.3 s */
 
 /*
  * A question about a subject.  It is asked by a job of its own; 'serial' tells which asking an answer
@@ -31,6 +34,7 @@ struct known {
     uint64_t begun;   /* askings begun */
     uint64_t ended;   /* askings that came back; equal: none is under way */
     int64_t begun_ns; /* when the last one was; monotonic */
+    int64_t ended_ns; /* and when it came back */
     bool again;       /* somebody wants one that begins after the one under way */
     int64_t asked_ns; /* when glusterd was asked for this answer; monotonic */
     int64_t wall_ns;  /* the same by the wall clock */
@@ -223,6 +227,7 @@ finish(struct known *known)
     bool had_items = known->has_items;
 
     known->ended = known->begun;
+    known->ended_ns = clock_monotonic_ns();
     known->used_ns = clock_monotonic_ns(); /* by those who wait */
     known->asked_ns = known->fresh_asked_ns;
     known->wall_ns = known->fresh_wall_ns;
@@ -282,6 +287,43 @@ is_young(const struct known *known)
            clock_monotonic_ns() - known->asked_ns <= GLUSTER_ANSWER_AGE_MS * NS_PER_MS;
 }
 
+/* ---- what is told beside ---- */
+
+/* It may have been dropped. */
+static struct known *
+find_beside(const struct gluster *gluster, const struct gluster_question *question)
+{
+    for (struct known *known = gluster->first; known; known = known->next)
+        if (is_of(known, question->beside, NULL))
+            return known;
+    return NULL;
+}
+
+static void
+ask_beside(struct gluster *gluster, const struct gluster_question *question)
+{
+    struct known *known = question->beside ? find_or_add(gluster, question->beside, NULL) : NULL;
+    int64_t now = clock_monotonic_ns(), rest_ns;
+
+    if (!known)
+        return;
+    known->used_ns = now;
+    rest_ns = (known->ended_ns - known->begun_ns) * BESIDE_REST_TIMES;
+    if (rest_ns < BESIDE_REST_MS * NS_PER_MS)
+        rest_ns = BESIDE_REST_MS * NS_PER_MS;
+    if (!is_under_way(known) && (known->ended == 0 || now - known->ended_ns >= rest_ns))
+        begin(known);
+}
+
+/* How long to wait for its very first answer. */
+static uint64_t
+wait_beside_ms(const struct call *call, const struct known *beside)
+{
+    int64_t left_ms = BESIDE_FIRST_MS - call_elapsed_ms(call);
+
+    return beside && beside->ended == 0 && left_ms > 0 ? (uint64_t)left_ms : 0;
+}
+
 static bool
 is_item_of(const struct gluster_item *item, const char *volume)
 {
@@ -311,8 +353,19 @@ fail_without(struct call *call, const char *volume)
     return call_fail(call, error);
 }
 
+static void
+write_items(struct writer *writer, const struct known *known, const char *volume)
+{
+    for (size_t i = 0; i < known->items.count; i++) {
+        const struct gluster_item *item = &known->items.all[i];
+
+        if (is_item_of(item, volume))
+            writer_json(writer, item->json, strlen(item->json));
+    }
+}
+
 static enum outcome
-write_answer(struct call *call, struct known *known, const char *volume)
+write_answer(struct call *call, struct known *known, const struct known *beside, const char *volume)
 {
     struct writer *writer;
 
@@ -326,12 +379,9 @@ write_answer(struct call *call, struct known *known, const char *volume)
     writer_object(writer);
     writer_key(writer, known->question->member);
     writer_array(writer);
-    for (size_t i = 0; i < known->items.count; i++) {
-        const struct gluster_item *item = &known->items.all[i];
-
-        if (is_item_of(item, volume))
-            writer_json(writer, item->json, strlen(item->json));
-    }
+    write_items(writer, known, volume);
+    if (beside)
+        write_items(writer, beside, volume);
     writer_end_array(writer);
     writer_member_time(writer, "asked", known->wall_ns);
     writer_member_integer(writer, "ageMs", (known->used_ns - known->asked_ns) / NS_PER_MS);
@@ -357,9 +407,12 @@ gluster_answer(struct call *call, const struct gluster_question *question, const
                const char *volume, bool fresh, struct gluster_wish *wish)
 {
     struct gluster *gluster = call->context;
-    struct known *known = find_or_add(gluster, question, subject);
+    struct known *known, *beside;
+    uint64_t wait_ms;
 
     LOOP_ONLY();
+    ask_beside(gluster, question); /* first: to add one may drop another */
+    known = find_or_add(gluster, question, subject);
     if (wish->known != known->number) { /* at first, and when it was dropped before we could look */
         wish->known = known->number;
         wish->serial = wanted(known, fresh);
@@ -369,7 +422,11 @@ gluster_answer(struct call *call, const struct gluster_question *question, const
     }
     if (known->ended < wish->serial)
         return call_wait(call, known->key, 0, "asks glusterd");
-    return write_answer(call, known, volume);
+    beside = question->beside ? find_beside(gluster, question) : NULL;
+    wait_ms = wait_beside_ms(call, beside);
+    if (wait_ms)
+        return call_wait(call, beside->key, wait_ms, "asks glusterd");
+    return write_answer(call, known, beside, volume);
 }
 
 void

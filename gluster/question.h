@@ -48,6 +48,9 @@ struct gluster_question {
     /* Asks.  'subject' is what it is about (a volume), or NULL: all.  Worker. */
     bool (*ask)(const char *subject, struct gluster_items *ret_items, struct error **err);
     bool slow; /* it may take a minute: the others are not to wait for it */
+    /* Whose items, of all volumes, are told behind its own as they were answered last: it is asked
+       in the background, for a tenth of the time at most.  Or NULL. */
+    const struct gluster_question *beside;
 };
 
 /* What of a call a reading step needs; part of its state, zeroed. */

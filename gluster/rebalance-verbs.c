@@ -222,11 +222,13 @@ const struct verb rebalance_verbs[] = {
     {
         .name = "volume.operations",
         .aliases = "gluster.getOperationStatuses",
-        .summary = "List the pool's rebalances and removals of bricks, running and ended.",
+        .summary = "List the pool's rebalances, removals of bricks and heals, running and ended.",
         .description =
             "Everything is glusterd's: the answer is the same on each host of the pool, and an ended "
             "operation is told until the next one of its volume begins, or a removal is committed or "
-            "cancelled.  Those of stopped volumes glusterd does not tell.",
+            "cancelled.  Those of stopped volumes glusterd does not tell.  A heal has no id of glusterd's: it is "
+            "'heal-VOLUME' while there is something to heal, as counted last: in the background, every 10 "
+            "seconds at most, also with 'fresh'.",
         .role = ROLE_VIEWER,
         .kind = VERB_READS,
         .args_size = sizeof(struct operations_args),

@@ -111,7 +111,8 @@ commit_act(struct call *call)
     _cleanup_volume_work_ struct volume_work work = { 0 };
     struct error *error = NULL;
 
-    if (!volume_work_ask(args->volume, call_abort_flag(call), &work, &error))
+    if (!volume_work_ask(args->volume, call_abort_flag(call), &work, &error) ||
+        !volume_check_started(work.volume, &error))
         return gluster_command_fail(call, error);
     if (args->bricks && !removal_is_of(work.operation, args->bricks) &&
         all_are(work.volume, args->bricks, false))
@@ -128,7 +129,8 @@ cancel_act(struct call *call)
     _cleanup_volume_work_ struct volume_work work = { 0 };
     struct error *error = NULL;
 
-    if (!volume_work_ask(args->volume, call_abort_flag(call), &work, &error))
+    if (!volume_work_ask(args->volume, call_abort_flag(call), &work, &error) ||
+        !volume_check_started(work.volume, &error))
         return gluster_command_fail(call, error);
     if (args->bricks && !removal_is(work.operation) && all_are(work.volume, args->bricks, true))
         return call_complete(call, "the bricks are not being removed");

@@ -91,6 +91,17 @@ check_copies(const struct volume *volume, int64_t replica, bool force, struct er
 }
 
 bool
+volume_check_started(const struct volume *volume, struct error **err)
+{
+    if (strcmp(volume->state, "started") == 0)
+        return true;
+    error_set(err, ERROR_WRONG_STATE, "volume '%s' is %s: start it first", volume->name,
+              volume->state);
+    error_data_text(err, "state", "%s", volume->state);
+    return error_data_text(err, "needs", "started");
+}
+
+bool
 removal_check_begin(const struct volume *volume, const struct operation *operation,
                     char *const *bricks, int64_t replica, bool force, struct error **err)
 {
@@ -102,12 +113,8 @@ removal_check_begin(const struct volume *volume, const struct operation *operati
         }
     if (!check_copies(volume, replica, force, err))
         return false;
-    if (strcmp(volume->state, "started") != 0) {
-        error_set(err, ERROR_WRONG_STATE, "volume '%s' is %s: start it first", volume->name,
-                  volume->state);
-        error_data_text(err, "state", "%s", volume->state);
-        return error_data_text(err, "needs", "started");
-    }
+    if (!volume_check_started(volume, err))
+        return false;
     if (removal_is(operation))
         return operation_refuse(operation, "no operation on the volume", err,
                                 "bricks of volume '%s' are being removed by operation '%s': commit "

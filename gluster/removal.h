@@ -19,6 +19,9 @@ bool removal_is_of(const struct operation *operation, char *const *bricks);
 bool removal_is(const struct operation *operation);
 bool volume_has_brick(const struct volume *volume, const char *brick);
 
+/* WrongState for a volume that is stopped: glusterd then tells nothing of a removal. */
+bool volume_check_started(const struct volume *volume, struct error **err) _must_check_;
+
 /* Whether bricks may begin to be removed, whose copies number 'replica' from then on (0: as now).
    Errors: NotFound {kind: "brick"}, WrongState {operation} (another operation, or a stopped volume),
    InvalidParams (copies without 'force', or more of them than there are). */

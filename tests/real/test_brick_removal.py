@@ -111,8 +111,25 @@ def test_files_are_given_up_by_force_only(pool, agents):
     less = {"volume": "copies", "bricks": copies[2:], "replica": 2}
     refused = client.error("brick.remove", less)
     assert (refused.name, refused.data["param"]) == ("InvalidParams", "force")
-    assert client.call("brick.remove", {**less, "force": True})["operation"] is None
+    # Declared, it waits until no copy is the only good one.
+    folder = pool.hosts[0].mount("copies")
+    pool.kill_brick(copies[1])
+    pool.hosts[0].fill(folder, 50)
+    assert client.call("brick.setOffline", {**less, "offline": True}, id="copies")["state"] == "serving"
+    heal = []
+    wait_for(lambda: heal[:] or heal.extend(each for each in operations(client, "copies") if each["remaining"]),
+             "something to heal")
+    assert (heal[0]["operation"], heal[0]["kind"], heal[0]["status"]) == ("heal-copies", "heal", "pending")
+    assert client.call("task.status", {"task": "copies"})["status"] == "running"
+    assert bricks_of(client, "copies") == copies
+    pool.restart_bricks("copies", 3)
+    status = client.call("task.wait", {"task": "copies", "timeoutMs": 60000}, timeout=65)
+    assert (status["status"], status["result"]["state"]) == ("done", "absent"), status
     assert bricks_of(client, "copies") == copies[:2]
+    assert client.call("brick.remove", {"volume": "copies", "bricks": copies[1:2], "replica": 1, "force": True}) == \
+        {"volume": "copies", "operation": None, "kind": "removal"}
+    assert len(pool.hosts[0].checksums(folder)) == 50
+    pool.hosts[0].unmount("copies")
     pool.remove_volume("copies")
     pool.make_volume("single", single, options=[("network.ping-timeout", "100"), ("cluster.rebal-throttle", "lazy")])
     folder = pool.hosts[0].mount("single")

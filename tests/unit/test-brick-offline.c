@@ -179,6 +179,20 @@ those_that_have_left_do_not_hold_up_the_rest(void **unused)
     assert_move(&scene, BRICKS(gone, c), true, "removed", "commit");
 }
 
+static void
+of_a_stopped_volume_nothing_is_known(void **unused)
+{
+    static char stopped[] = "stopped";
+    struct scene scene;
+
+    (void)unused;
+    set_up(&scene);
+    scene.volume.state = stopped;
+    assert_move(&scene, BRICKS(c), true, "\"needs\":\"started\"", NULL);
+    assert_move(&scene, BRICKS(c), false, "\"needs\":\"started\"", NULL);
+    assert_move(&scene, BRICKS(gone), true, "absent", "none");
+}
+
 /* ---- the single moves ---- */
 
 static void
@@ -298,6 +312,7 @@ main(void)
         cmocka_unit_test(files_left_behind_are_told_by_host_and_may_be_cancelled),
         cmocka_unit_test(what_somebody_else_does_is_not_touched),
         cmocka_unit_test(those_that_have_left_do_not_hold_up_the_rest),
+        cmocka_unit_test(of_a_stopped_volume_nothing_is_known),
         cmocka_unit_test(a_commit_that_would_lose_files_is_refused_unless_forced),
         cmocka_unit_test(a_removal_is_checked_before_glusterd_sees_it),
         cmocka_unit_test(the_command_names_copies_and_bricks),

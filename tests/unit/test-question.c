@@ -54,12 +54,40 @@ static const struct gluster_question each = {
     .name = "each", .member = "items", .of_each_volume = true, .ask = ask
 };
 
+static sem_t beside_go; /* what is told beside may go on */
+static atomic_uint beside_asked;
+
+static bool
+ask_beside(const char *subject, struct gluster_items *ret_items, struct error **err)
+{
+    struct gluster_item *item;
+
+    (void)err;
+    assert_null(subject);
+    while (sem_wait(&beside_go) < 0 && errno == EINTR)
+        continue;
+    item = gluster_items_add(ret_items);
+    item->id = xstrdup("beside");
+    item->volume = xstrdup("gv0");
+    item->json = xprintf("{\"beside\":%u}", atomic_fetch_add(&beside_asked, 1));
+    return true;
+}
+
+static const struct gluster_question beside = {
+    .name = "beside", .member = "items", .ask = ask_beside, .slow = true
+};
+static const struct gluster_question with_beside = {
+    .name = "with beside", .member = "items", .ask = ask, .beside = &beside
+};
+
 static enum outcome
 answer_question(struct call *call)
 {
     const struct wish_args *args = call->args;
 
     call->context = gluster;
+    if (args->subject && strcmp(args->subject, "beside") == 0)
+        return gluster_answer(call, &with_beside, NULL, args->volume, args->fresh, call->state);
     return gluster_answer(call, args->volume ? &each : &question, args->subject, args->volume,
                           args->fresh, call->state);
 }
@@ -102,6 +130,9 @@ begin(void **state)
     gluster = xalloc(sizeof(*gluster));
     gluster->agent = &fixture;
     gluster->questions = (struct lane){ .name = "gluster", .limit = 1 };
+    gluster->slow_questions = gluster->questions;
+    assert_int_equal(sem_init(&beside_go, 0, 0), 0);
+    atomic_store(&beside_asked, 0);
     assert_int_equal(sem_init(&begun, 0, 0), 0);
     assert_int_equal(sem_init(&go, 0, 0), 0);
     atomic_store(&asked, 0);
@@ -119,6 +150,7 @@ end(void **state)
     free(gluster);
     (void)sem_destroy(&begun);
     (void)sem_destroy(&go);
+    (void)sem_destroy(&beside_go);
     return 0;
 }
 
@@ -326,6 +358,44 @@ a_volume_without_an_item_is_not_there(void **state)
     answered_done(&unknown);
 }
 
+/* The answer to a fresh question that something is told beside; the caller's. */
+static char *
+ask_with_beside(const char *volume)
+{
+    struct answered answered = { 0 };
+    char *result;
+
+    allow(1);
+    wish("beside", volume, true, &answered);
+    fixture_wait(&answered);
+    assert_answer(&answered, "\"items\":[");
+    result = xstrdup(answered.result);
+    answered_done(&answered);
+    return result;
+}
+
+static void
+what_is_told_beside_holds_nobody_up(void **state)
+{
+    _cleanup_free_ char *without = ask_with_beside(NULL), *with = NULL, *other = NULL;
+
+    (void)state;
+    assert_non_null(strstr(without, "\"changes\":0"));
+    assert_null(strstr(without, "beside")); /* it hangs */
+    (void)sem_post(&beside_go);
+    while (atomic_load(&beside_asked) == 0)
+        loop_turn(fixture.loop, true);
+    free(ask_with_beside(NULL));
+    /* Told as it was last, with its volume, and not asked again so soon. */
+    atomic_fetch_add(&changes_so_far, 1);
+    with = ask_with_beside("gv0");
+    assert_non_null(strstr(with, "\"changes\":1"));
+    assert_non_null(strstr(with, "{\"beside\":0}"));
+    other = ask_with_beside("gv1");
+    assert_non_null(strstr(other, "\"items\":[]"));
+    assert_int_equal(atomic_load(&beside_asked), 1);
+}
+
 static void
 subjects_that_nobody_asks_for_are_dropped(void **state)
 {
@@ -435,6 +505,7 @@ main(void)
         CLAIM(an_error_goes_to_all_who_wait_and_is_forgotten_as_answers_are),
         CLAIM(a_busy_glusterd_is_asked_again),
         CLAIM(a_volume_without_an_item_is_not_there),
+        CLAIM(what_is_told_beside_holds_nobody_up),
         CLAIM(subjects_that_nobody_asks_for_are_dropped),
         CLAIM(watchers_see_each_answer_beside_the_one_before),
         CLAIM(a_watcher_may_ask_and_so_may_others_meanwhile),
