@@ -10,8 +10,7 @@ from rig.gluster import ADDRESS
 def client(make_agent, gluster):
     """Of an agent on glusterd's own host."""
     # gluster looks itself up in /proc, so the agent is in the host's PID namespace too; it dies with nsenter.
-    agent = make_agent(wrapper=["nsenter", "--target", str(gluster.init), "--mount", "--net", "--pid",
-                                "setpriv", "--pdeathsig", "KILL"])
+    agent = make_agent(wrapper=[*gluster.cell.enter, "setpriv", "--pdeathsig", "KILL"])
     with agent.connect() as connection:
         yield connection
 
