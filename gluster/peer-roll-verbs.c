@@ -91,9 +91,7 @@ check_unit(const atomic_bool *abort, struct error **err)
 static bool
 check_pool(const atomic_bool *abort, struct roll *roll, struct error **err)
 {
-    bool lost;
-
-    if (!pool_health_ask(NULL, abort, &roll->problem, &lost, err))
+    if (!pool_health_ask(abort, &roll->problem, err))
         return false;
     if (!roll->problem)
         return true;
@@ -145,14 +143,14 @@ look(struct call *call, const struct roll_peer *peer, struct roll_view *ret_view
     _cleanup_free_ char *problem = NULL;
     struct error *error = NULL;
     int64_t now = clock_monotonic_ns();
-    bool lost = false, busy = false;
+    bool busy = false;
 
     *ret_view = (struct roll_view){ .healthy = true,
                                     .gone = state->watching && peer_watch_ended(state->watch) };
     if (peer->phase == ROLL_RESTARTING &&
         (ret_view->gone || now - state->looked_at_ns < HEALTH_EVERY_MS * NS_PER_MS))
         return true;
-    if (!pool_health_ask(peer->uuid, call_abort_flag(call), &problem, &lost, &error)) {
+    if (!pool_health_ask(call_abort_flag(call), &problem, &error)) {
         if (error->code == ERROR_TASK_ABORTED) {
             *err = error;
             return false;
@@ -164,7 +162,7 @@ look(struct call *call, const struct roll_peer *peer, struct roll_view *ret_view
     state->looked_at_ns = clock_monotonic_ns();
     ret_view->healthy = !problem || (busy && peer->phase == ROLL_RESTARTING);
     /* Again: bricks that have just ended with their glusterd are no failure of others. */
-    ret_view->gone = state->watching && (lost || peer_watch_ended(state->watch));
+    ret_view->gone = state->watching && peer_watch_ended(state->watch);
     free(state->roll.problem);
     state->roll.problem = TAKE(problem);
     return true;
@@ -183,7 +181,22 @@ restart_here(const struct call *call, struct error **err)
            error_wrap(err, "cannot restart glusterd here");
 }
 
-/* Watched first, told after: whoever hears of it may be quick. */
+/* Before anybody is told that it is due: whoever hears of it may be quick.  False: it is not due, for the pool
+   lacks a peer that answers. */
+static bool
+watch(struct roll_state *state, const struct roll_peer *peer)
+{
+    _cleanup_(error_freep) struct error *error = NULL;
+
+    if (!state->watching)
+        state->watching = peer_watch_open(peer->here ? NULL : peer->host, &state->watch, &error);
+    if (!error)
+        return true;
+    free(state->roll.problem);
+    state->roll.problem = xstrdup(error->message);
+    return false;
+}
+
 static bool
 enter(struct call *call, struct roll_peer *peer, enum roll_phase phase, struct error **err)
 {
@@ -194,11 +207,8 @@ enter(struct call *call, struct roll_peer *peer, enum roll_phase phase, struct e
         state->begun_ns = clock_monotonic_ns();
     if (phase == ROLL_SETTLING)
         stop_watching(state);
-    if (phase == ROLL_RESTARTING && !state->watching) {
-        if (!peer_watch_open(peer->here ? NULL : peer->host, &state->watch, err))
-            return false;
-        state->watching = true;
-    }
+    if (phase == ROLL_RESTARTING && !watch(state, peer))
+        return true;
     peer->phase = phase;
     roll_peer_write(peer, &writer);
     call_event(call, "peer.roll", peer->uuid, &writer.text);

@@ -4,7 +4,7 @@
  *
  * One at a time, and each only while the pool is well (gluster/pool-health.h).  What happens to a host is
  * that its glusterd is restarted, by us on this host, by somebody else on the others; a restart is told
- * by a connection that ends (gluster/peer-watch.h) or by the pool that has lost the peer.
+ * by a connection that ends (gluster/peer-watch.h).
  * Nothing of it lasts: a roll that was killed leaves hosts that were restarted, and hosts that were not.
  */
 #ifndef GLUSTER_PEER_ROLL_H

@@ -5,7 +5,7 @@
  * glusterd tells nobody when it was started, and a restart by systemd takes less time than it would be
  * polled in.  But a process that ends closes its connections, so one that is held open is a proof of
  * identity that costs one recv(2) to look at.  glusterd 10.3 leaves idle connections open (watched for a
- * quarter of an hour).  A host that falls silent is told by the pool instead: "peer disconnected".
+ * quarter of an hour).  A host that has fallen silent for 15 s is taken for one that has ended.
  */
 #ifndef GLUSTER_PEER_WATCH_H
 #define GLUSTER_PEER_WATCH_H
@@ -18,7 +18,7 @@
  * seconds at most.
  */
 bool peer_watch_open(const char *host, int *ret_fd, struct error **err) _must_check_;
-/* Whether it has ended meanwhile.  Any thread, at once. */
+/* Whether it has ended meanwhile.  One thread at a time; at once. */
 bool peer_watch_ended(int fd);
 
 #endif

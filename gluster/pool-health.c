@@ -135,17 +135,13 @@ ask_volumes(const atomic_bool *abort, char **ret_problem, struct error **err)
 }
 
 bool
-pool_health_ask(const char *peer, const atomic_bool *abort, char **ret_problem, bool *ret_lost,
-                struct error **err)
+pool_health_ask(const atomic_bool *abort, char **ret_problem, struct error **err)
 {
     _cleanup_peers_ struct peers peers = { 0 };
-    const struct peer *looked_at;
 
     *ret_problem = NULL;
     if (!peers_ask(abort, &peers, err))
         return false;
-    looked_at = peer ? peers_find(&peers, peer) : NULL;
-    *ret_lost = looked_at && !looked_at->connected;
     *ret_problem = pool_peers_problem(&peers);
     return *ret_problem || ask_volumes(abort, ret_problem, err);
 }

@@ -15,12 +15,10 @@
  * Asks for all of it, in the order of cost, and stops at the first thing that is not well: each peer is
  * one of the pool and connected, each brick of a started volume online, no rebalance nor removal of bricks
  * running, and no replicated or dispersed volume has anything to heal.
- * '*ret_problem' gets what is not well, a text of the caller's, or NULL; 'peer', a UUID or NULL, is one to
- * look at: '*ret_lost' tells whether it is not connected.
+ * '*ret_problem' gets what is not well, a text of the caller's, or NULL.
  * Errors: those of gluster_command_run().  Worker.
  */
-bool pool_health_ask(const char *peer, const atomic_bool *abort, char **ret_problem, bool *ret_lost,
-                     struct error **err) _must_check_;
+bool pool_health_ask(const atomic_bool *abort, char **ret_problem, struct error **err) _must_check_;
 
 /* The parts, of answers that are there: what is not well, the caller's, or NULL. */
 char *pool_peers_problem(const struct peers *peers);
