@@ -55,8 +55,12 @@ run(struct call *call, const char *volume, const char *param, const struct argum
                                              .abort = call_abort_flag(call) };
     struct error *error = NULL;
 
-    return gluster_command_run(&command, NULL, &error) ? call_complete(call, NULL)
-                                                       : gluster_command_fail(call, error);
+    if (gluster_command_run(&command, NULL, &error))
+        return call_complete(call, NULL);
+    /* All that 10.3 says of a host that is in no pool; only glusterd knows a peer's other names. */
+    if (strcasestr(error->message, "pre-validation failed on localhost"))
+        error_wrap(&error, "a brick's host may be no peer, which peer.list would show");
+    return gluster_command_fail(call, error);
 }
 
 /* ---- add ---- */

@@ -29,15 +29,11 @@ extern const struct verb profile_verbs[];       /* volume.profile */
 extern const struct verb quota_verbs[];         /* volume.quota, quotaEnable, quotaLimit, ... */
 extern const struct verb rebalance_verbs[];     /* volume.rebalance stopRebalance operations */
 extern const struct verb removal_verbs[];       /* brick.remove commit cancel */
+extern const struct verb roll_verbs[];          /* peer.roll */
 extern const struct verb snapshot_verbs[];      /* volume.snapshot and what becomes of it */
 extern const struct verb status_verbs[];        /* volume.status */
 extern const struct verb top_verbs[];           /* volume.top */
 extern const struct verb volume_life_verbs[];   /* create, start, stop, delete */
 extern const struct verb volume_verbs[];        /* list */
-extern const struct verb quota_verbs[];         /* volume.quota, quotaEnable, quotaLimit, ... */
-extern const struct verb rebalance_verbs[];     /* volume.rebalance stopRebalance operations */
-extern const struct verb brick_offline_verbs[]; /* brick.setOffline */
-extern const struct verb removal_verbs[];       /* brick.remove commit cancel */
-extern const struct verb roll_verbs[];          /* peer.roll */
 
 #endif

@@ -238,6 +238,8 @@ def test_single_copies_are_neither_replaced_nor_reset(pool, agents, name):
         assert error.name == "WrongState" and error.data["state"] == "without copies", verb
     agents[0].call("volume.stop", {"volume": name})
     assert bricks_told(agents[0].call("brick.add", {"volume": name, "bricks": [new]})) == [*bricks, new]
+    stranger = agents[0].error("brick.add", {"volume": name, "bricks": ["10.77.2.99:/bricks/x"]})
+    assert stranger.name == "BackendFailed" and "peer.list" in stranger.message
 
 
 def test_bricks_of_unknown_volumes_are_not_found(pool, agents):

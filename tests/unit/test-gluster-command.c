@@ -190,6 +190,17 @@ what_glusterd_was_heard_to_say_of_volumes_has_a_name(void **unused)
         const char *file;
         enum error_code code;
     } table[] = {
+        { "add-brick-exists.xml", ERROR_WRONG_STATE },
+        { "add-brick-in-use.xml", ERROR_WRONG_STATE },
+        { "add-brick-no-folder.xml", ERROR_INVALID_PARAMS },
+        { "add-brick-rebalancing.xml", ERROR_WRONG_STATE },
+        { "add-brick-unknown-volume.xml", ERROR_NOT_FOUND },
+        { "replace-brick-distribute.xml", ERROR_WRONG_STATE },
+        { "replace-brick-in-use.xml", ERROR_WRONG_STATE },
+        { "replace-brick-stopped.xml", ERROR_WRONG_STATE },
+        { "replace-brick-unknown-volume.xml", ERROR_NOT_FOUND },
+        { "reset-brick-commit-not-started.xml", ERROR_WRONG_STATE },
+        { "reset-brick-commit.xml", ERROR_WRONG_STATE },
         { "volume-create-brick-in-use.xml", ERROR_WRONG_STATE },
         { "volume-create-brick-was-in-use.xml", ERROR_WRONG_STATE },
         { "volume-create-brick-within-brick.xml", ERROR_WRONG_STATE },
