@@ -39,12 +39,15 @@ def online(client, name, brick):
     return next(each["online"] for each in status["bricks"] if each["brick"] == brick)
 
 
-def wait_on_brick(pool, brick, files):
-    """Until the brick itself has all of them."""
+def wait_on_brick(pool, name, brick, files):
+    """Until the brick itself has all of them.  The healers look once in ten minutes unless they are told."""
     address, path = brick.split(":", 1)
     host = next(host for host in pool.hosts if host.address == address)
-    wait_for(lambda: host.inside("test", "-d", path).returncode == 0 and host.checksums(path) == files,
-             f"the files on {brick}")
+
+    def whole():
+        pool.run("volume", "heal", name, check=False)
+        return host.inside("test", "-d", path).returncode == 0 and host.checksums(path) == files
+    wait_for(whole, f"the files on {brick}")
 
 
 def modes(pool, folder):
@@ -127,7 +130,7 @@ def test_a_brick_is_replaced_and_the_new_one_is_whole(pool, agents, replica):
     params = {"volume": name, "brick": bricks[1], "newBrick": new}
     answer = agents[2].call("brick.replace", params)
     assert bricks_told(answer) == [bricks[0], new, bricks[2]]
-    wait_on_brick(pool, new, files)
+    wait_on_brick(pool, name, new, files)
     assert pool.hosts[0].checksums(folder) == files
     again = agents[0].error("brick.replace", params)
     assert again.name == "AlreadyExists" and again.data["id"] == new
@@ -189,7 +192,7 @@ def test_a_brick_is_reset_and_whole_again(pool, agents, replica):
     # Another host goes on where the first left off.
     commit = {**params, "action": "commit", "newBrick": bricks[1]}
     assert bricks_told(agents[2].call("brick.reset", commit)) == bricks
-    wait_on_brick(pool, bricks[1], files)
+    wait_on_brick(pool, name, bricks[1], files)
     pool.wait_healed(name)
     agents[0].call("brick.reset", {**params, "action": "start"})
     assert bricks_told(agents[0].call("brick.reset", {**params, "action": "commit", "force": True})) == bricks
