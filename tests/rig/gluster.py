@@ -126,11 +126,14 @@ class Commands:
         wait_for(healed, f"the healing of {volume}")
 
 
+BUSY = re.compile("Another transaction is in progress|Locking failed")
+
+
 def gluster_command(cell, arguments, check):
     deadline = time.monotonic() + TIMEOUT
     done = cell.inside("gluster", "--mode=script", *arguments)
     # An agent may be asking about the same volume: glusterd takes one at a time, and refuses others.
-    while check and "Another transaction is in progress" in done.stdout + done.stderr and time.monotonic() < deadline:
+    while check and BUSY.search(done.stdout + done.stderr) and time.monotonic() < deadline:
         time.sleep(0.1)
         done = cell.inside("gluster", "--mode=script", *arguments)
     assert not check or done.returncode == 0, f"gluster {arguments}: {done.stdout}{done.stderr}"
