@@ -150,6 +150,7 @@ main(int argc, char **argv)
         { image_merge_verbs, storage },
         { ticket_verbs, storage },
         { brick_verbs, gluster },
+        { georep_verbs, gluster },
         { heal_verbs, gluster },
         { option_verbs, gluster },
         { peer_verbs, gluster },

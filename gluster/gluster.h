@@ -22,6 +22,7 @@ void gluster_open(struct gluster *gluster, struct agent *agent);
 extern const struct verb brick_offline_verbs[]; /* brick.setOffline */
 extern const struct verb brick_verbs[];         /* add, replace, reset */
 extern const struct verb clone_verbs[];         /* volume.clone */
+extern const struct verb georep_verbs[];        /* georep.* */
 extern const struct verb heal_verbs[];          /* volume.healInfo, volume.heal */
 extern const struct verb option_verbs[];        /* volume.options, set, reset */
 extern const struct verb peer_verbs[];          /* list, probe, detach */

@@ -10,6 +10,8 @@ libhostler_a_SOURCES += \
   gluster/command.c gluster/command.h \
   gluster/gluster-internal.h \
   gluster/gluster.c gluster/gluster.h \
+  gluster/georep-verbs.c \
+  gluster/georep.c gluster/georep.h \
   gluster/heal-verbs.c \
   gluster/heal.c gluster/heal.h \
   gluster/hint.c gluster/hint.h \
@@ -50,7 +52,7 @@ libhostler_a_SOURCES += \
   gluster/xml.c gluster/xml.h
 
 UNIT_TESTS += tests/unit/test-brick tests/unit/test-brick-offline tests/unit/test-brick-spare \
-  tests/unit/test-gluster-command tests/unit/test-gluster-status tests/unit/test-gluster-watch \
+  tests/unit/test-georep tests/unit/test-gluster-command tests/unit/test-gluster-status tests/unit/test-gluster-watch \
   tests/unit/test-gluster-xml tests/unit/test-heal tests/unit/test-operation \
   tests/unit/test-option tests/unit/test-peer tests/unit/test-peer-roll tests/unit/test-peer-watch \
   tests/unit/test-profile tests/unit/test-question tests/unit/test-quota tests/unit/test-top \

@@ -26,19 +26,17 @@ read_fraction(const char **at)
 int64_t
 moment_read(const char *text)
 {
-    struct tm broken_down = { 0 };
+    struct tm broken_down = { .tm_isdst = -1 }, offset = { 0 };
     const char *at = strptime(text, "%Y-%m-%d %H:%M:%S", &broken_down);
-    int64_t seconds, fraction_ns;
-    struct tm offset = { 0 };
+    int64_t fraction_ns;
 
     if (!at)
         return 0;
-    seconds = timegm(&broken_down);
     fraction_ns = read_fraction(&at);
-    if (*at) {
-        at = strptime(at, " %z", &offset);
-        if (!at || *at)
-            return 0;
-    }
-    return (seconds - offset.tm_gmtoff) * NS_PER_S + fraction_ns;
+    if (!*at)
+        return mktime(&broken_down) * NS_PER_S + fraction_ns;
+    at = strptime(at, " %z", &offset);
+    if (!at || *at)
+        return 0;
+    return (timegm(&broken_down) - offset.tm_gmtoff) * NS_PER_S + fraction_ns;
 }

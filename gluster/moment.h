@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 /* Nanoseconds since 1970, which writer_member_time() takes; 0: it is no time ("N/A").  Without an offset
-   it is taken for UTC. */
+   it is taken for this host's local time, which is how gsyncd writes it on its host. */
 int64_t moment_read(const char *text);
 
 #endif

@@ -26,7 +26,7 @@ static const struct verb *const tables[] = {
     volume_verbs,         status_verbs,         volume_life_verbs, snapshot_verbs,
     clone_verbs,          heal_verbs,           profile_verbs,     top_verbs,
     option_verbs,         quota_verbs,          rebalance_verbs,   removal_verbs,
-    brick_offline_verbs,  brick_verbs,          roll_verbs
+    brick_offline_verbs,  brick_verbs,          roll_verbs,        georep_verbs
 };
 
 #define FOR_EACH_VERB(verb)                                                                        \
