@@ -314,6 +314,19 @@ is_xml(const struct text *output)
     return output->length && output->bytes[0] == '<';
 }
 
+/*
+ * gluster (10.3) begins each command by asking gsyncd's version, which starts a Python: 52 ms of the 61 ms
+ * of CPU time that a question costs.  Only the commands of geo-replication need the answer.
+ */
+static const char *
+spare_python(const struct gluster_command *command)
+{
+    for (size_t i = 0; command->arguments[i]; i++)
+        if (strcmp(command->arguments[i], "geo-replication") == 0)
+            return NULL;
+    return "PYTHON=/bin/true";
+}
+
 static bool
 ask(const struct gluster_command *command, struct text *ret_output, struct text *ret_errors,
     int *ret_status, struct error **err)
@@ -322,6 +335,7 @@ ask(const struct gluster_command *command, struct text *ret_output, struct text 
     const struct child_limits limits = { .timeout_ms = (timeout_s + GRACE_S) * 1000,
                                          .memory_size = MEMORY_SIZE_MAX,
                                          .output_size = OUTPUT_SIZE_MAX,
+                                         .variable = spare_python(command),
                                          .abort = command->abort };
     _cleanup_free_ char *timeout = xprintf("--timeout=%u", timeout_s);
     _cleanup_free_ const char **argv = xalloc((ARGUMENTS_MAX + 5) * sizeof(*argv));

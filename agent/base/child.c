@@ -285,8 +285,12 @@ child_start(struct child *child, const char *const argv[], int dirfd, int listen
     _cleanup_close_ int input = move_above_standard(open("/dev/null", O_RDWR | O_CLOEXEC));
     _cleanup_free_ char *program = find_program(child->name);
     _cleanup_free_ char *path = xprintf("PATH=%s", search_path());
-    char *const environment[] = { path,       locale, home, listener < 0 ? NULL : listen_fds,
-                                  listen_pid, NULL };
+    /* execve() writes none of them. */
+    char *const variable = (char *)(uintptr_t)child->limits->variable;
+    char *const environment[] = {
+        path, locale, home, listener < 0 ? variable : listen_fds, listener < 0 ? NULL : listen_pid,
+        NULL
+    };
     struct start start;
     pid_t pid;
 

@@ -21,6 +21,7 @@ struct child_limits {
     uint64_t file_size;       /* largest file it may write, bytes; 0: none */
     unsigned cpu_s;           /* CPU seconds; 0: none */
     size_t output_size;       /* bytes of standard output kept; more is LimitExceeded */
+    const char *variable;     /* one more of its environment, "NAME=VALUE", or NULL */
     const atomic_bool *abort; /* or NULL; set: killed within 100 ms, and the error is TaskAborted */
 };
 

@@ -43,6 +43,20 @@ assert_output(const char *script, const struct child_limits *limits, const char 
     assert_string_equal(output.bytes, expected);
 }
 
+static void
+a_variable_more_is_had_for_the_asking(void **state)
+{
+    const char *const argv[] = { "sh", "-c", "echo $MORE", NULL };
+    struct child_limits limits = roomy;
+    _cleanup_(error_freep) struct error *err = NULL;
+    _cleanup_text_ struct text output = TEXT_INIT;
+
+    (void)state;
+    limits.variable = "MORE=a b";
+    assert_true(child_run(argv, -1, &limits, &output, &err));
+    assert_string_equal(output.bytes, "a b\n");
+}
+
 /* The error of a script that fails, with nothing touched; to be freed. */
 static struct error *
 failure_of(const char *script, const struct child_limits *limits, enum error_code code)
@@ -494,6 +508,7 @@ main(void)
         cmocka_unit_test(a_program_that_is_asked_may_have_any_status),
         cmocka_unit_test(arguments_arrive_as_they_are),
         cmocka_unit_test(the_environment_is_three_variables),
+        cmocka_unit_test(a_variable_more_is_had_for_the_asking),
         cmocka_unit_test(it_runs_in_the_folder_asked_for_with_no_input),
         cmocka_unit_test(it_gets_no_descriptor_but_the_first_three),
         cmocka_unit_test(no_signal_is_blocked_or_ignored_in_it),
