@@ -5,9 +5,9 @@ bench_rpc_load_SOURCES = bench/rpc-load.c
 bench_rpc_load_LDADD =
 bench_copy_engine_SOURCES = bench/copy-engine.c
 CLEANFILES += bench/rpc-load bench/copy-engine
-EXTRA_DIST += bench/run bench/copy bench/node-server.mjs
+EXTRA_DIST += bench/run bench/copy bench/gluster bench/node-server.mjs
 
-.PHONY: bench bench-short bench-copy bench-copy-short
+.PHONY: bench bench-short bench-copy bench-copy-short bench-gluster bench-gluster-short
 bench: all bench/rpc-load$(EXEEXT)
 	HOSTLER_BUILD=$(abs_top_builddir) $(srcdir)/bench/run
 bench-short: all bench/rpc-load$(EXEEXT)
@@ -16,3 +16,7 @@ bench-copy: all bench/copy-engine$(EXEEXT)
 	HOSTLER_BUILD=$(abs_top_builddir) $(srcdir)/bench/copy
 bench-copy-short: all bench/copy-engine$(EXEEXT)
 	HOSTLER_BUILD=$(abs_top_builddir) $(srcdir)/bench/copy --short
+bench-gluster: all
+	HOSTLER_BUILD=$(abs_top_builddir) $(srcdir)/bench/gluster
+bench-gluster-short: all
+	HOSTLER_BUILD=$(abs_top_builddir) $(srcdir)/bench/gluster --short
