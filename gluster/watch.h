@@ -25,7 +25,7 @@ struct agent;
 #define WATCH_BOUND_MS 1000  /* between two askings of one question for hints */
 #define WATCH_ACTIVE_MS 1000 /* of what goes on, while somebody subscribes */
 #define WATCH_ALONE_MS 5000  /* and while nobody does */
-#define WATCH_DEAF_MS 10000  /* of what no hint tells, while somebody subscribes */
+#define WATCH_DEAF_MS 5000   /* of what no hint tells, while somebody subscribes */
 #define WATCH_LATER_MS                                                                             \
     3000              /* bricks of a host that has come back need some time, and are not told */
 #define WATCH_SHARE 4 /* of the time at most one part in so many */
