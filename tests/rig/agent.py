@@ -143,11 +143,16 @@ class Agent:
     def kill(self):
         """SIGKILL: the only way an agent stops."""
         if self.process is not None:
+            wrapped = []
             for pid in self.wrapped():
                 with contextlib.suppress(ProcessLookupError):  # it was just being killed
-                    os.kill(pid, signal.SIGKILL)
+                    wrapped.append(os.pidfd_open(pid))
+                    signal.pidfd_send_signal(wrapped[-1], signal.SIGKILL)
             self.process.kill()
             self.process.wait()
+            for fd in wrapped:  # not ours to wait for; what it holds is free when it has ended
+                select.select([fd], [], [], TIMEOUT)
+                os.close(fd)
             self.process.stdout.close()
             self.log.close()
             self.process = None
