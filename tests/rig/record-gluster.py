@@ -675,6 +675,14 @@ def georep(record, pool):
     record("georep-stop", *session, "stop")
     record("georep-stop-stopped", *session, "stop")
     record("georep-status-stopped", *session, "status")
+    pool.make_volume("near2", [pool.brick(index, "near2", 0) for index in range(2)], "replica", "2")
+    far.run("volume", "create", "far2", f"{far.address}:/bricks/far2-0", "force")
+    far.run("volume", "start", "far2")
+    for words in (("create", "push-pem"), ("start",)):
+        record.ask(*session[:2], "near2", f"{far.address}::far2", *words)
+    record.until("georep-status-two", row("Active"), "volume", "geo-replication", "status")
+    for word in ("stop", "delete"):
+        record.ask(*session[:2], "near2", f"{far.address}::far2", word)
     record("georep-delete", *session, "delete")
     record("georep-delete-deleted", *session, "delete")
     record("volume-info-georep-deleted", "volume", "info", "near")

@@ -133,6 +133,27 @@ a_checkpoint_is_told_with_its_time(void **unused)
     json_decref(session);
 }
 
+/* glusterd tells each volume twice: once with the workers of the host that was asked, once with the others. */
+static void
+workers_of_a_session_are_put_together(void **unused)
+{
+    _cleanup_(xml_freep) struct xml_document *document = recorded_document("georep-status-two.xml");
+    _cleanup_georep_sessions_ struct georep_sessions sessions = { 0 };
+    struct error *error = NULL;
+
+    (void)unused;
+    assert_true(georep_read(document, &sessions, &error));
+    assert_int_equal(sessions.count, 2);
+    assert_string_equal(sessions.all[0].volume, "near");
+    assert_string_equal(sessions.all[0].target, "10.77.2.14::far");
+    assert_int_equal(sessions.all[0].worker_count, 3);
+    assert_string_equal(georep_state(&sessions.all[0]), "stopped");
+    assert_string_equal(sessions.all[1].volume, "near2");
+    assert_string_equal(sessions.all[1].target, "10.77.2.14::far2");
+    assert_int_equal(sessions.all[1].worker_count, 2);
+    assert_string_equal(georep_state(&sessions.all[1]), "active");
+}
+
 static void
 hosts_that_are_down_are_missing(void **unused)
 {
@@ -227,6 +248,7 @@ main(void)
         cmocka_unit_test(a_sessions_state_is_that_of_its_workers),
         cmocka_unit_test(a_faulty_worker_is_never_hidden),
         cmocka_unit_test(a_checkpoint_is_told_with_its_time),
+        cmocka_unit_test(workers_of_a_session_are_put_together),
         cmocka_unit_test(hosts_that_are_down_are_missing),
         cmocka_unit_test(another_answer_is_refused),
         cmocka_unit_test(targets_are_a_user_a_host_and_a_volume),
