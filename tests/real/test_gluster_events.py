@@ -163,6 +163,26 @@ def test_nothing_is_asked_while_nothing_happens_and_nobody_listens(replica, pool
         assert questions(host_agents[0]) - counts[0] <= 6
 
 
+def test_the_end_of_a_rebalance_that_nobody_follows_is_in_the_ring(pool, host_agents):
+    pool.make_volume("moved", [pool.brick(index, "moved", 0) for index in range(2)])
+    folder = pool.hosts[0].mount("moved")
+    pool.hosts[0].fill(folder, 200)
+    pool.hosts[0].unmount("moved")
+    pool.run("volume", "add-brick", "moved", pool.brick(2, "moved", 0), "force")
+    pool.run("volume", "rebalance", "moved", "start", "force")
+    for agent in host_agents:
+        with agent.connect() as client:
+
+            def statuses(client=client):
+                return [event["data"]["status"] for event in client.call(
+                    "event.history", {"topics": ["volume.operation"]})["events"] if event["subject"] == "moved"]
+            # A host that had nothing to move may call it failed: what is told is what glusterd says.
+            wait_for(lambda: statuses()[-1:] in (["completed"], ["failed"]), "the end of the rebalance")
+            told = client.call("volume.operations", {"volume": "moved", "fresh": True})["operations"]
+            assert [each["status"] for each in told] == statuses()[-1:]
+    pool.remove_volume("moved")
+
+
 def test_anybodys_datagrams_are_hints_at_most_once_a_second(replica, pool, host_agents):
     """And no more: what they say is not believed, and what is none is ignored."""
     counts = settle(host_agents)
