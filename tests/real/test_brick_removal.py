@@ -51,6 +51,8 @@ def test_bricks_are_set_offline_whatever_is_killed_and_whoever_asks(pool, host_a
             status = client.call("task.wait", {"task": task, "timeoutMs": 30000}, timeout=35)
             assert (status["status"], status["error"]["data"]["name"]) == ("failed", "WrongState"), status
             assert "cancelled" in status["error"]["message"]
+    # The cancelled one's process would be in the way of the next one's: the same file, moved by two.
+    wait_for(lambda: not pool.hosts[2].moves_files(name), "the end of the cancelled removal's process")
     begun = first.call("brick.setOffline", leave)
     with pool.paused_bricks(*others):
         host_agents[0].kill()
@@ -83,6 +85,7 @@ def test_a_removal_goes_in_single_moves_and_a_commit_loses_nothing(pool, agents,
     assert first.error("brick.commit", this).data["state"] == "idle"
     assert first.error("brick.remove", {"volume": name, "bricks": ["h:/x"]}).data["kind"] == "brick"
     assert first.error("brick.remove", {"volume": name, "bricks": bricks_of(first, name)}).name == "WrongState"
+    wait_for(lambda: not pool.hosts[2].moves_files(name), "the end of another removal's process")
     begun = first.call("brick.remove", this)
     with pool.paused_bricks(*others):
         assert begun["kind"] == "removal" and operations(second, name)[0]["bricks"] == [brick]
