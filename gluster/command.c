@@ -116,6 +116,7 @@ static const struct gluster_failure failures[] = {
       "no operation on the volume" },
     { 0, "remove-brick task on volume", ERROR_WRONG_STATE, "removing bricks",
       "no operation on the volume" },
+    { 0, "profile on*is already started", ERROR_WRONG_STATE, "started", "stopped" },
     { 0, "is already started", ERROR_WRONG_STATE, "rebalancing", "no operation on the volume" },
     { 0, "rebalance is in progress", ERROR_WRONG_STATE, "rebalancing",
       "no operation on the volume" },
@@ -144,11 +145,27 @@ static const struct gluster_failure failures[] = {
     { 0, "has been started", ERROR_WRONG_STATE, "started", "stopped" },
 };
 
+/* Each part between the '*' of 'pattern', one behind the other. */
+static bool
+contains(const char *text, const char *pattern)
+{
+    for (;;) {
+        size_t length = strcspn(pattern, "*");
+        _cleanup_free_ char *part = xstrndup(pattern, length);
+
+        text = strcasestr(text, part);
+        if (!text || !pattern[length])
+            return text != NULL;
+        text += length;
+        pattern += length + 1;
+    }
+}
+
 static bool
 fits(const struct gluster_failure *failure, int number, const char *text)
 {
     return (!failure->number || failure->number == number) &&
-           (!failure->text || strcasestr(text, failure->text));
+           (!failure->text || contains(text, failure->text));
 }
 
 const struct gluster_failure *

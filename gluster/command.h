@@ -57,9 +57,9 @@ enum outcome gluster_command_fail(struct call *call, struct error *error);
 
 /* Which error glusterd's number and words are; and what the table says of the state.  For tests. */
 struct gluster_failure {
-    int number;                /* opErrno; 0: any */
-    const char *text;          /* part of its words, without regard to case; NULL: any */
-    enum error_code code;      /* ours */
+    int number;           /* opErrno; 0: any */
+    const char *text;     /* part of its words, in any case, with "*" for any others; NULL: any */
+    enum error_code code; /* ours */
     const char *state, *needs; /* of a WrongState; 'state': what a LimitExceeded is about;
                                   'needs': what an InvalidParams adds to its reason */
 };

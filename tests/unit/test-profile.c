@@ -14,6 +14,7 @@
 #include <cmocka.h>
 #include <jansson.h>
 
+#include "gluster/command.h"
 #include "tests/unit/recorded-fixture.h"
 
 static struct profile
@@ -156,6 +157,28 @@ another_answer_is_refused(void **unused)
     assert_int_equal(error->code, ERROR_BACKEND_FAILED);
 }
 
+static void
+a_profile_that_is_so_already_is_told_apart(void **unused)
+{
+    static const char *const table[][2] = {
+        { "volume-profile-start-again.xml", "started" },
+        { "volume-profile-info-off.xml", "stopped" },
+        { "volume-profile-stop-off.xml", "stopped" },
+        { "rebalance-start-running.xml", "rebalancing" },
+    };
+
+    (void)unused;
+    for (size_t i = 0; i < ARRAY_COUNT(table); i++) {
+        _cleanup_(xml_freep) struct xml_document *document = recorded_document(table[i][0]);
+        const struct gluster_failure *failure =
+            gluster_failure_find(30800, xml_text(xml_root(document), "opErrstr"));
+
+        if (!failure || failure->code != ERROR_WRONG_STATE ||
+            strcmp(failure->state, table[i][1]) != 0)
+            fail_msg("%s is %s", table[i][0], failure ? failure->state : "BackendFailed");
+    }
+}
+
 int
 main(void)
 {
@@ -166,6 +189,7 @@ main(void)
         cmocka_unit_test(figures_that_were_not_asked_for_are_not_told),
         cmocka_unit_test(parts_of_the_time_make_a_hundred),
         cmocka_unit_test(another_answer_is_refused),
+        cmocka_unit_test(a_profile_that_is_so_already_is_told_apart),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
