@@ -372,14 +372,14 @@ const struct verb brick_offline_verbs[] = {
             VOLUME_PARAM(offline_args),
             BRICKS_PARAM(offline_args, "The bricks, as HOST:/PATH: whole sets of copies, unless "
                                        "'replica' is given."),
+            PARAM(offline_args, offline, "offline", .type = PARAM_BOOL, .required = true,
+                  .about = "True: they are to leave; false: they are to stay."),
             PARAM(
                 offline_args, replica, "replica", .type = PARAM_INTEGER, .minimum = 1,
                 .maximum = 1000,
                 .about =
                     "How many copies there are to be from then on: 'bricks' then names the others "
-                    "of each set.  No file moves; they leave when all copies are healed."),
-            PARAM(offline_args, offline, "offline", .type = PARAM_BOOL, .required = true,
-                  .about = "True: they are to leave; false: they are to stay.")),
+                    "of each set.  No file moves; they leave when all copies are healed.")),
         .result = &brick_offline_shape,
         .errors = ERRORS(ERROR_NOT_FOUND, ERROR_WRONG_STATE, GLUSTER_ERRORS),
         .steps =

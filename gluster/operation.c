@@ -5,6 +5,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <jansson.h>
 #include <string.h>
 
 static const char *const kind_names[] = { [OPERATION_REBALANCE] = "rebalance",
@@ -437,4 +438,19 @@ operation_write(const struct operation *operation, struct writer *writer)
         write_host(&operation->hosts[i], writer);
     writer_end_array(writer);
     writer_end_object(writer);
+}
+
+char *
+operation_json_stopped(const char *json)
+{
+    json_t *object = json_loads(json, 0, NULL);
+    char *stopped = NULL, *copy;
+
+    if (object &&
+        json_object_set_new(object, "status", json_string(status_names[OPERATION_STOPPED])) == 0)
+        stopped = json_dumps(object, JSON_COMPACT);
+    json_decref(object);
+    copy = xstrdup(stopped ? stopped : json);
+    free(stopped);
+    return copy;
 }

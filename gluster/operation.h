@@ -118,6 +118,9 @@ bool operation_read_time_left(const char *text, uint64_t *ret_time_left_s);
 
 /* The object of volume.operations and of volume.operation. */
 void operation_write(const struct operation *operation, struct writer *writer);
+/* What was written of one that was under way, and that glusterd has forgotten since, as it does of one that
+   was stopped: the same, stopped.  Owned by the caller. */
+char *operation_json_stopped(const char *json);
 extern const struct shape operation_shape;
 
 /* For an item each. */

@@ -140,7 +140,7 @@ const struct verb peer_verbs[] = {
             "longer than 15 s, as it is then. A host that is in the pool already, this one too, is answered "
             "likewise: the call may be sent again. WrongState: no glusterd answers there, or it is in another "
             "pool, or has volumes.",
-        .role = ROLE_ADMIN,
+        .role = ROLE_OPERATOR,
         .kind = VERB_CHANGES,
         .args_size = sizeof(struct probe_args),
         .params = PARAMS(PARAM(probe_args, host, "host", .type = PARAM_TEXT, .required = true,

@@ -146,6 +146,9 @@ stop(struct operation *operation, const struct volume *volume, const atomic_bool
                                 "operation '%s' has ended, and another that began since is stopped",
                                 operation->id);
     operation_settle(operation, volume, NULL);
+    /* A host tells its process as running until that has let go of its file: the whole is stopped. */
+    if (operation_is_under_way(operation))
+        operation->status = OPERATION_STOPPED;
     return true;
 }
 

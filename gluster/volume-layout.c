@@ -24,7 +24,9 @@ volume_name_check(const char *name, struct error **err)
 static size_t
 host_length(const char *brick)
 {
-    return (size_t)(strstr(brick, ":/") - brick);
+    const char *end = strstr(brick, ":/");
+
+    return end ? (size_t)(end - brick) : strlen(brick);
 }
 
 static bool
@@ -39,9 +41,12 @@ is_same_host(const char *one, const char *other)
 static bool
 is_within(const char *inner, const char *outer)
 {
-    const char *path = outer + host_length(outer) + 1;
-    size_t length = strlen(path);
-    const char *candidate = inner + host_length(inner) + 1;
+    const char *path = strchr(outer + host_length(outer), '/');
+    const char *candidate = strchr(inner + host_length(inner), '/');
+    size_t length = path ? strlen(path) : 0;
+
+    if (!path || !candidate)
+        return false; /* what glusterd calls a brick by is not for us to judge */
 
     return is_same_host(inner, outer) && strncmp(candidate, path, length) == 0 &&
            (candidate[length] == '/' || candidate[length] == '\0');

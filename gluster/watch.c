@@ -168,17 +168,20 @@ peer_differs(void *context, const struct gluster_item *before, const struct glus
     publish(context, "peer.changed", now ? now->id : before->id, &text);
 }
 
-/* One that glusterd has forgotten has ended before: another has begun, or its volume is gone. */
+/* One that glusterd has forgotten has ended before: another has begun, or its volume is gone.  But one that was
+   under way was stopped: glusterd 10.3 forgets such a one at once. */
 static void
 operation_differs(void *context, const struct gluster_item *before, const struct gluster_item *now)
 {
     _cleanup_text_ struct text text = TEXT_INIT;
+    _cleanup_free_ char *stopped = NULL;
 
-    (void)before;
-    if (!now)
+    if (!now && !before->active)
         return;
-    text_append_string(&text, now->json);
-    publish(context, "volume.operation", subject_of(now), &text);
+    if (!now)
+        stopped = operation_json_stopped(before->json);
+    text_append_string(&text, now ? now->json : stopped);
+    publish(context, "volume.operation", subject_of(now ? now : before), &text);
 }
 
 /* The figures of those whose status is the same: only somebody who is there cares. */

@@ -54,9 +54,10 @@ check-crash: all
 FUZZ_SECONDS = 60
 check-fuzz fuzz:
 	$(srcdir)/tests/fuzz/run.sh $(FUZZ_SECONDS)
-# The long forms of crash and stress: at least 1,000 kills.
+# The long forms of crash and stress, at least 1,000 kills, and of the clones in a guest.
 soak: all
-	HOSTLER_SOAK=1 $(PYTEST) $(srcdir)/tests/crash $(srcdir)/tests/stress
+	HOSTLER_SOAK=1 $(PYTEST) $(srcdir)/tests/crash $(srcdir)/tests/stress \
+	  $(srcdir)/tests/real/test_gluster_snapshots.py
 
 EXTRA_DIST += tests/sub-build.sh tests/conftest.py tests/skips-allowed \
   tests/clients tests/crash tests/fuzz tests/guest tests/lint tests/real tests/rig tests/stress tests/unit/gluster tests/wire

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fixtures of the tests with real servers: one glusterd, and one pool of three, for all tests of a process."""
+"""Fixtures of the tests with real servers: one glusterd for all tests of a process, a pool of three for each file."""
 import itertools
 
 import pytest
@@ -8,6 +8,17 @@ from rig.gluster import ADDRESS, Gluster
 from rig.pool import Pool
 
 numbers = itertools.count(1)
+
+# What takes longest begins first; each file is one worker's (./check: --dist loadfile).
+FIRST = ("test_gluster_snapshots", "test_nfs_repository", "test_rebalance", "test_brick_verbs", "test_peer_roll",
+         "test_brick_removal", "test_volume_list", "test_profile", "test_gluster_chain", "test_volume_life",
+         "test_georep", "test_gluster_events")
+
+
+def pytest_collection_modifyitems(items):
+    def place(item):
+        return FIRST.index(item.path.stem) if item.path.stem in FIRST else len(FIRST)
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session")
@@ -38,9 +49,10 @@ def pair(make_agent, gluster):
     return [make_agent(name, name=name, repositories=["near"], network=gluster.network) for name in ("one", "two")]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def pool():
-    """Three hosts without a volume, all alive: a test leaves it so."""
+    """Three hosts without a volume, all alive: a test leaves it so.  Each file begins with a fresh one, which takes
+    four seconds: what a failed test leaves behind is no other file's trouble."""
     with Pool() as hosts:
         yield hosts
 

@@ -85,6 +85,11 @@ def host_status(client, volume, host):
     return next(each["status"] for each in operation(client, volume)["hosts"] if each["host"] == host.address)
 
 
+def told_statuses(client, operation):
+    events = client.call("event.history", {"topics": ["volume.operation"]})["events"]
+    return [event["data"]["status"] for event in events if event["data"]["operation"] == operation]
+
+
 def test_a_rebalance_is_stopped_and_one_of_the_layout_moves_nothing(pool, host_agents, agents, volume):
     name, folder, written = volume
     first, second, third = agents
@@ -104,5 +109,7 @@ def test_a_rebalance_is_stopped_and_one_of_the_layout_moves_nothing(pool, host_a
         stopped = third.call("volume.stopRebalance", {"volume": name})
     assert (stopped["operation"], stopped["status"]) == (begun["operation"], "stopped")
     assert operations(first, name) == []
+    # glusterd has forgotten it, and still its end is an event.
+    wait_for(lambda: told_statuses(third, begun["operation"])[-1:] == ["stopped"], "the event of its end")
     assert third.error("volume.stopRebalance", {"volume": name}).data["state"] == "idle"
     assert pool.hosts[0].checksums(folder) == written

@@ -163,6 +163,7 @@ def run_tests(name, share, **options):
     (share / "record").mkdir(parents=True)
     status, output = run(f"""
         export HOSTLER_BUILD='{build_dir()}' HOSTLER_RECORD=/run/share/record PYTHONDONTWRITEBYTECODE=1
+        export HOSTLER_SOAK='{os.environ.get("HOSTLER_SOAK", "")}'
         hostname guest
         mkdir /run/tests && cd '{ROOT}/tests'
         exec /usr/bin/python3 -m pytest -q -rf --tb short -p no:cacheprovider --basetemp /run/tests/tmp --durations 0 guest/{name}

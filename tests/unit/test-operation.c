@@ -365,6 +365,17 @@ an_operation_is_written_with_all_its_hosts(void **state)
     json_decref(object);
 }
 
+static void
+one_that_is_forgotten_was_stopped(void **unused)
+{
+    _cleanup_free_ char *stopped = operation_json_stopped(
+        "{\"id\":\"x\",\"status\":\"running\",\"files\":3,\"hosts\":[{\"status\":\"running\"}]}");
+
+    (void)unused;
+    assert_string_equal(stopped, "{\"id\":\"x\",\"status\":\"stopped\",\"files\":3,\"hosts\":[{"
+                                 "\"status\":\"running\"}]}");
+}
+
 int
 main(void)
 {
@@ -381,6 +392,7 @@ main(void)
         cmocka_unit_test(a_volume_that_is_left_out_is_not_one_without_operations),
         cmocka_unit_test(the_estimate_is_read_where_glusterd_has_one),
         cmocka_unit_test(an_operation_is_written_with_all_its_hosts),
+        cmocka_unit_test(one_that_is_forgotten_was_stopped),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
