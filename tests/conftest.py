@@ -9,6 +9,10 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 from rig.agent import Agent  # noqa: E402
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "guest: runs in a guest of QEMU")
+
+
 ALLOWED_SKIPS = pathlib.Path(__file__).with_name("skips-allowed")
 
 

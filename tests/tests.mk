@@ -46,8 +46,7 @@ check-real: all
 	$(PYTEST) $(srcdir)/tests/real
 # What of it runs in a guest of QEMU (tests/rig/guest.py, tests/guest).
 check-guest: all
-	$(PYTEST) $(srcdir)/tests/real/test_nfs_repository.py \
-	  $(srcdir)/tests/real/test_gluster_snapshots.py
+	$(PYTEST) -m guest $(srcdir)/tests/real
 check-crash: all
 	$(PYTEST) $(srcdir)/tests/crash
 # FUZZ_SECONDS for each target: 'make fuzz FUZZ_SECONDS=3600'.

@@ -9,10 +9,9 @@ from rig.pool import Pool
 
 numbers = itertools.count(1)
 
-# What takes longest begins first; each file is one worker's (./check: --dist loadfile).
-FIRST = ("test_gluster_snapshots", "test_nfs_repository", "test_rebalance", "test_brick_verbs", "test_peer_roll",
-         "test_brick_removal", "test_volume_list", "test_profile", "test_gluster_chain", "test_volume_life",
-         "test_georep", "test_gluster_events")
+# What takes longest begins first.
+FIRST = ("test_rebalance", "test_brick_verbs", "test_brick_removal", "test_peer_roll", "test_volume_life",
+         "test_gluster_repository", "test_gluster_chain", "test_georep", "test_gluster_events")
 
 
 def pytest_collection_modifyitems(items):

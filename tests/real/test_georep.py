@@ -48,7 +48,11 @@ def call(site, clients):
 def session(site, call):
     """It is there, and never started before."""
     site.enable_ssh()
-    assert call("create") == {}
+    try:
+        assert call("create") == {}
+    except RpcError as error:  # a host that is slow: glusterd gives it up, and may be asked again
+        assert "Commit failed" in error.data["text"]
+        assert call("create", force=True) == {}
     # With rsync 3.5 gsyncd 10.3 brings over empty files, and says that all went well.
     call("configure", options={"sync-method": "tarssh"})
     return site.target

@@ -14,6 +14,7 @@ def client(make_agent, gluster):
         yield connection
 
 
+@pytest.mark.guest
 def test_all_that_needs_thin_lvm_holds_in_a_guest(tmp_path):
     guest.run_tests("test_snapshots.py", tmp_path / "share", memory_mib=2048)
 

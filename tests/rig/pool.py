@@ -208,7 +208,7 @@ class Host:
         return pathlib.Path(f"/proc/{self.cell.init}/root{path}")
 
     def start_glusterd(self):
-        self.inside("glusterd", "--volfile", "/run/glusterd.vol", "--pid-file", "/run/glusterd.pid", check=True)
+        self.inside(*GLUSTERD, check=True)
         wait_for(lambda: self.run("pool", "list", check=False).returncode == 0, f"glusterd of {self.name}")
 
     def install_systemd(self):
