@@ -156,6 +156,8 @@ task_table_new(struct agent *agent, unsigned retention_s, unsigned history_count
     /* Copies wait their turn as long as it takes: a busy copy is no stuck one. */
     table->lanes[POOL_COPY].stuck_ms = UINT32_MAX;
     table->lanes[POOL_GLUSTER].name = "gluster";
+    /* glusterd takes ten seconds to begin a rebalance: a few of them are no stuck glusterd. */
+    table->lanes[POOL_GLUSTER].stuck_ms = 30000;
     table->fade.fire = fade;
     timer_arm(agent->loop, &table->fade, 1000);
     return table;

@@ -20,6 +20,9 @@
 #include "gluster/peer.h"
 
 #define SERVER_SOCKET "/run/glusterd.socket"
+#define STUCK_MS 30000
+/* A count of heals may take a minute, and glusterd's own limit is two. */
+#define SLOW_STUCK_MS 130000
 /* 0.5, 1, 2, ... 32 s: as long as its connection lasts, it may still begin to answer. */
 #define DOUBT_FIRST_MS 500
 #define DOUBTS_MAX 7
@@ -188,8 +191,10 @@ gluster_open(struct gluster *gluster, struct agent *agent)
 {
     LOOP_ONLY();
     gluster->agent = agent;
-    gluster->questions = (struct lane){ .name = "gluster", .limit = 1 };
-    gluster->slow_questions = gluster->questions;
+    /* glusterd itself is away for ten seconds while a rebalance begins: that is no time to be Busy. */
+    gluster->questions = (struct lane){ .name = "gluster", .limit = 1, .stuck_ms = STUCK_MS };
+    gluster->slow_questions =
+        (struct lane){ .name = "gluster", .limit = 1, .stuck_ms = SLOW_STUCK_MS };
     gluster->availability =
         (struct gluster_watcher){ .answered = answered, .failed = failed, .context = gluster };
     gluster->figures = (struct gauges){ .write = write_figures, .context = gluster };
