@@ -53,6 +53,7 @@ struct folder {
 struct folder_lock {
     const struct folder_kind *kind;
     enum folder_lock_use use; /* what it was opened for */
+    bool inherited;           /* another program may hold it too: closing is not unlocking */
 };
 
 #endif

@@ -316,6 +316,12 @@ posix_lock_write(struct folder_lock *lock, const char *bytes, size_t size)
 static void
 posix_lock_close(struct folder_lock *lock)
 {
+    struct flock range = { .l_type = F_UNLCK, .l_whence = SEEK_SET };
+
+    /* Said, for closing alone leaves it to any child that some other thread has just forked, until that is a
+       program and the descriptor is gone there too. */
+    if (!lock->inherited)
+        (void)fcntl(lock_fd(lock), F_OFD_SETLK, &range);
     (void)close(lock_fd(lock));
     free(CONTAINER_OF(lock, struct posix_lock, lock));
 }

@@ -215,8 +215,9 @@ folder_lock_write(struct folder_lock *lock, const char *bytes, size_t size)
 }
 
 int
-folder_lock_fd(const struct folder_lock *lock)
+folder_lock_fd(struct folder_lock *lock)
 {
+    lock->inherited = true;
     return lock->kind->lock_fd ? lock->kind->lock_fd(lock) : -1;
 }
 

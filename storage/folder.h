@@ -88,8 +88,9 @@ bool folder_lock_look(struct folder_lock *lock, bool *ret_held) _must_check_;
 /* What the file says: at most 'size' bytes; 0 when there is nothing or it cannot be read. */
 size_t folder_lock_read(struct folder_lock *lock, char *ret_bytes, size_t size);
 bool folder_lock_write(struct folder_lock *lock, const char *bytes, size_t size) _must_check_;
-/* The descriptor whose open file description has the lock; -1: there is none. */
-int folder_lock_fd(const struct folder_lock *lock);
+/* The descriptor whose open file description has the lock, for a program that is to hold it too, and from then on
+   after folder_lock_close(); -1: there is none. */
+int folder_lock_fd(struct folder_lock *lock);
 void folder_lock_close(struct folder_lock *lock); /* NULL is fine */
 DEFINE_CLEANUP(struct folder_lock, folder_lock_close)
 

@@ -91,7 +91,7 @@ image_lock_release(struct image_lock *lock)
 }
 
 int
-image_lock_descriptor(const struct image_lock *lock)
+image_lock_descriptor(struct image_lock *lock)
 {
     return lock->file ? folder_lock_fd(lock->file) : lock->fd;
 }

@@ -33,9 +33,9 @@ DEFINE_CLEANUP(struct image_lock, image_lock_release)
    ("lost").  Worker thread. */
 bool image_lock_confirm(struct image_lock *lock, const char *image, struct error **err)
     _must_check_;
-/* The descriptor that it is on: a program that inherits it holds the lock too.  Borrowed; -1: it is on
+/* The descriptor that it is on: a program that inherits it holds the lock too, also when it is released here.  Borrowed; -1: it is on
    none. */
-int image_lock_descriptor(const struct image_lock *lock);
+int image_lock_descriptor(struct image_lock *lock);
 /* The lock on a descriptor that was taken over from such a program; ownership of 'fd' is taken. */
 struct image_lock *image_lock_of(int fd);
 

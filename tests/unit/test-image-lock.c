@@ -3,7 +3,10 @@
 
 #include "storage/image-lock.h"
 
+#include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "tests/unit/repository-fixture.h"
 
@@ -57,6 +60,31 @@ a_writer_keeps_everybody_out_and_is_named(void **state)
     image_lock_release(lock);
     succeed(acquire(web1, IMAGE_LOCK_EXCLUSIVE, &lock, &error), error);
     image_lock_release(lock);
+}
+
+/* As one that is about to become a program: it has all descriptors of the agent's until then. */
+static void
+a_child_just_forked_does_not_keep_what_is_released(void **state)
+{
+    _cleanup_(folder_closep) struct folder *web1 = open_web1();
+    struct image_lock *lock = NULL;
+    struct error *error = NULL;
+    pid_t child;
+
+    (void)state;
+    succeed(acquire(web1, IMAGE_LOCK_EXCLUSIVE, &lock, &error), error);
+    child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+        (void)pause();
+        _exit(0);
+    }
+    image_lock_release(lock);
+    succeed(acquire(web1, IMAGE_LOCK_EXCLUSIVE, &lock, &error), error);
+    image_lock_release(lock);
+    assert_int_equal(kill(child, SIGKILL), 0);
+    assert_int_equal(waitpid(child, NULL, 0), child);
 }
 
 static void
@@ -187,6 +215,8 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_writer_keeps_everybody_out_and_is_named, begin_locks,
                                         end),
+        cmocka_unit_test_setup_teardown(a_child_just_forked_does_not_keep_what_is_released,
+                                        begin_locks, end),
         cmocka_unit_test_setup_teardown(readers_share_and_keep_a_writer_out, begin_locks, end),
         cmocka_unit_test_setup_teardown(a_lock_dies_with_its_holder, begin_locks, end),
         cmocka_unit_test_setup_teardown(asking_takes_nothing, begin_locks, end),
