@@ -23,7 +23,7 @@ def server():
 
 @pytest.fixture(scope="module")
 def host(tmp_path_factory):
-    agent = Agent(tmp_path_factory.mktemp("agent"))
+    agent = Agent(tmp_path_factory.mktemp("agent"), arguments=["--gluster", "auto"])
     yield agent
     assert agent.alive(), agent.log_text()[-3000:]
     agent.close()

@@ -57,6 +57,9 @@ class Agent:
         self.config_path = self.folder / "hostlerd.conf"
         self.arguments = list(arguments)
         self.wrapper = list(wrapper)
+        # Only who is led into a glusterd's host has one: others would tell, sooner or later, that they have none.
+        if "nsenter" not in self.wrapper and "--gluster" not in self.arguments:
+            self.arguments += ["--gluster", "none"]
         self.environment = environment
         self.network = network  # the /proc path of a network namespace, or None
         self.process = None
