@@ -13,6 +13,11 @@ from rig import thin
 from rig.agent import Agent
 from rig.gluster import wait_for
 
+# Each takes up to half a minute here.
+LONG = bool(os.environ.get("HOSTLER_SOAK"))
+SOAK = pytest.mark.skipif(not LONG, reason="in the long form only: make soak")
+KILLED_AFTER = ("look", "activate it", "clone it") if LONG else ("activate it",)
+
 
 @pytest.fixture(scope="module", autouse=True)
 def server():
@@ -134,6 +139,7 @@ def test_a_snapshot_is_cloned_while_it_is_active(client):
     thin.gluster("volume", "delete", "copy")  # frees its place; never started
 
 
+@SOAK
 def test_glusterds_limit_is_told(client):
     thin.gluster("snapshot", "config", "two", "snap-max-hard-limit", "1")
     client.call("volume.snapshot", {"volume": "two", "snapshot": "only"})
@@ -141,10 +147,6 @@ def test_glusterds_limit_is_told(client):
     assert error.name == "LimitExceeded" and error.data["max"] == 1 and "maximum limit of 1" in error.data["text"]
     thin.gluster("snapshot", "config", "two", "snap-max-hard-limit", "256")
     client.call("volume.removeSnapshot", {"snapshot": "only"})
-
-
-# All of them with HOSTLER_SOAK: each takes half a minute here.
-KILLED_AFTER = ("look", "activate it", "clone it") if os.environ.get("HOSTLER_SOAK") else ("activate it",)
 
 
 def begin_clone(host, client, params, after):
@@ -181,6 +183,7 @@ def test_a_clone_of_a_volume_can_be_asked_for_again_wherever_the_agent_was_kille
             assert data in (("now",) if after == "look" else ("at first", "now")), (after, data)
 
 
+@SOAK
 def test_a_clone_that_is_aborted_or_cannot_be_made_leaves_no_snapshot(host, client):
     task = begin_clone(host, client, {"volume": "one", "clone": "never"}, "take a snapshot")
     client.call("task.abort", {"task": task})
