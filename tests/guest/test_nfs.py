@@ -250,7 +250,7 @@ def test_a_server_that_falls_silent_harms_its_repository_only_which_can_be_left(
     with host.connect() as client, host.connect() as other:
         raw = begin_copy(client, tmp_path, export)
         with silence():
-            client.call("task.throttle", {"task": "doomed", "bytesPerSecond": 0})
+            client.hurry("doomed")
             begun = time.monotonic()
             for i in range(20):  # while the copy is stuck
                 other.call("image.create", {"repository": "near", "image": f"n{i}", "size": 4096})
@@ -280,7 +280,7 @@ def test_a_copy_under_which_the_server_ends_can_be_ended_when_it_is_back(make_ho
         raw = begin_copy(client, tmp_path, export)
         stop_server()
         try:
-            client.call("task.throttle", {"task": "doomed", "bytesPerSecond": 0})
+            client.hurry("doomed")
             wait_for_health(client, "far", "unavailable")
             assert client.error("image.status", {"repository": "far", "image": "a"}).name == "RepositoryUnavailable"
             client.call("image.create", {"repository": "near", "image": "n", "size": 4096})

@@ -236,7 +236,7 @@ def test_a_running_copy_is_seen_and_left_alone_by_all(pair, place, tmp_path):
             for method in ("image.resume", "image.remove", "image.fence"):
                 error = looking.error(method, {"repository": "far", "image": "web1"})
                 assert error.name == "ImageInUse" and "running" in str(error.data.get("holder")), error
-        client.call("task.throttle", {"task": "running", "bytesPerSecond": 0})
+        client.hurry("running")
         assert client.call("task.wait", {"task": "running"})["status"] == "done"
         assert other.call("image.status", {"repository": "far", "image": "web1"})["state"] == "optimized"
 
@@ -298,7 +298,7 @@ def test_a_killed_agents_copy_is_continued_by_another(pair, place, tmp_path, ima
         wait_for(lambda: not other.call("image.status", {"repository": "far", "image": "web1"})["copy"]["active"],
                  "the lock of the dead")
         other.call("image.resume", {"repository": "far", "image": "web1"}, id="resumed")
-        other.call("task.throttle", {"task": "resumed", "bytesPerSecond": 0})
+        other.hurry("resumed")
         assert other.call("task.wait", {"task": "resumed"})["status"] == "done"
         assert checksum(other, "far", "web1") == checksum(other, "far", "source")
         run(other, "image.export", {"repository": "far", "image": "web1", "path": str(tmp_path / "out"),
@@ -315,7 +315,7 @@ def test_a_copy_survives_the_death_of_a_brick(pair, gluster, volume, tmp_path):
         client.call("image.copy", copy("near", "far", bytesPerSecond=8 << 20), id="copy")
         gluster.kill_brick(name, 0)
         assert client.call("task.status", {"task": "copy"})["status"] == "running"
-        client.call("task.throttle", {"task": "copy", "bytesPerSecond": 0})
+        client.hurry("copy")
         assert client.call("task.wait", {"task": "copy"})["status"] == "done"
         run(client, "image.copy", copy("far", "near", to="back"))
     assert same(data_path(pair[0].folder / "near", "back"), raw)
@@ -391,7 +391,7 @@ def test_a_copy_is_aborted_while_its_bricks_say_nothing(pair, gluster, volume, t
         import_raw(client, raw)
         client.call("image.copy", copy("near", "far", bytesPerSecond=4 << 20), id="copy")
         gluster.pause_bricks(name, True)
-        client.call("task.throttle", {"task": "copy", "bytesPerSecond": 0})
+        client.hurry("copy")
         client.call("task.abort", {"task": "copy"})
         assert client.call("task.wait", {"task": "copy"})["status"] in ("aborted", "failed")
         gluster.pause_bricks(name, False)
@@ -406,7 +406,7 @@ def test_a_source_that_is_cut_under_a_copy_fails_it(pair, gluster, place, tmp_pa
         client.call("image.copy", copy("far", "near", bytesPerSecond=2 << 20), id="copy")
         for number in range(3):
             os.truncate(f"{gluster.brick(place['volume'], number)}{place['path']}/images/web1/data", 4 << 20)
-        client.call("task.throttle", {"task": "copy", "bytesPerSecond": 0})
+        client.hurry("copy")
         ended = client.call("task.wait", {"task": "copy"})
         assert ended["status"] == "failed", ended
         assert client.call("image.status", {"repository": "near", "image": "web1"})["state"] == "broken"

@@ -136,7 +136,7 @@ def test_a_source_that_is_an_incomplete_copy_and_two_resumes_at_once(agent, clie
     assert sum("result" in answer for answer in answers) == 1
     assert [a["error"]["data"]["name"] for a in answers if "error" in a] == ["ImageInUse"]
     winner = "first" if "result" in answers[0] else "second"
-    client.call("task.throttle", {"task": winner, "bytesPerSecond": 0})
+    client.hurry(winner)
     assert client.call("task.wait", {"task": winner})["status"] == "done"
     refused(client, "NothingToResume", "image.resume", {"repository": "fast", "image": "web1"})
     refused(client, "ImageNotFound", "image.resume", {"repository": "fast", "image": "nobody"})
@@ -295,7 +295,7 @@ def test_a_repository_that_is_left_by_force_fails_who_uses_it_and_can_come_back(
     assert client.call("repository.disconnect", {"repository": "slow", "force": True}) == {}
     refused(client, "RepositoryNotFound", "repository.status", {"repository": "slow"})
     client.call("repository.connect", {"repository": "slow", "kind": "dir", "path": str(agent.folder / "slow")})
-    client.call("task.throttle", {"task": "using", "bytesPerSecond": 0})
+    client.hurry("using")
     ended = client.call("task.wait", {"task": "using"})
     assert ended["status"] == "failed" and ended["error"]["data"]["name"] == "RepositoryUnavailable", ended
     status = client.call("image.status", {"repository": "slow", "image": "web1"})

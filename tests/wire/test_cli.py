@@ -222,7 +222,7 @@ def test_without_wait_an_early_answer_names_the_task(agent, source):
 def test_wait_prints_plain_lines_where_there_is_no_terminal(agent, source):
     waiting = slow_copy(agent, "n1")
     with agent.connect() as client:
-        client.call("task.throttle", {"task": "n1", "bytesPerSecond": 0})
+        client.hurry("n1")
     status, out, err = finish(waiting)
     assert status == 0, err
     assert "%" in err and "\r" not in err and "\033" not in err

@@ -73,7 +73,7 @@ def test_a_repository_that_vanishes_under_a_copy_ends_it_with_an_error(agent, cl
     client.call("image.copy", {"repository": "slow", "image": "web1", "targetRepository": "fast",
                                "bytesPerSecond": 1 << 20}, id="doomed")
     shutil.rmtree(agent.folder / "fast")
-    client.call("task.throttle", {"task": "doomed", "bytesPerSecond": 0})
+    client.hurry("doomed")
     ended = client.call("task.wait", {"task": "doomed"})
     assert ended["status"] == "failed", ended
     assert ended["error"]["data"]["name"] in ("RepositoryUnavailable", "BackendFailed", "ImageNotFound"), ended["error"]
@@ -88,7 +88,7 @@ def test_a_source_truncated_under_the_copy_is_an_error_not_zeros(agent, client, 
     client.call("image.import", {"repository": "fast", "image": "web1", "path": str(raw), "sourceFormat": "raw",
                                  "bytesPerSecond": 65536}, id="t")
     os.truncate(raw, 1 << 20)
-    client.call("task.throttle", {"task": "t", "bytesPerSecond": 0})
+    client.hurry("t")
     ended = client.call("task.wait", {"task": "t"})
     assert ended["status"] == "failed", ended
     assert client.call("image.status", {"repository": "fast", "image": "web1"})["state"] == "broken"
@@ -138,7 +138,7 @@ def test_a_copy_that_was_begun_by_copying_goes_on_by_sharing_or_copying(agent, c
     client.call("task.abort", {"task": "begun"})
     client.call("task.wait", {"task": "begun"})
     client.call("image.resume", {"repository": "xfs", "image": "web2"}, id="rest")
-    client.call("task.throttle", {"task": "rest", "bytesPerSecond": 0})
+    client.hurry("rest")
     assert client.call("task.wait", {"task": "rest"})["status"] == "done"
     assert same(data_path(sharing_disk / "r", "web2"), raw)
 

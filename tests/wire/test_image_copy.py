@@ -99,7 +99,7 @@ def test_an_aborted_copy_is_resumed_to_equal_contents(agent, client, sources, so
     client.call("task.abort", {"task": "part"})
     client.call("task.wait", {"task": "part"})
     client.call("image.resume", {"repository": "fast", "image": "c"}, id="rest")
-    client.call("task.throttle", {"task": "rest", "bytesPerSecond": 0})
+    client.hurry("rest")
     assert client.call("task.wait", {"task": "rest"})["status"] == "done"
     assert same(data_path(agent.folder / "fast", "c"), sources, target)
 
@@ -115,7 +115,7 @@ def test_a_source_of_which_only_something_else_is_said_is_continued_from(agent, 
     part_of_a_copy(client)
     client.call("image.update", {"repository": "slow", "image": "raw", "userData": {"more": True}})
     client.call("image.resume", {"repository": "fast", "image": "raw"}, id="rest")
-    client.call("task.throttle", {"task": "rest", "bytesPerSecond": 0})
+    client.hurry("rest")
     assert client.call("task.wait", {"task": "rest"})["status"] == "done"
     assert same(data_path(agent.folder / "fast", "raw"), sources)
 
@@ -125,7 +125,7 @@ def test_a_source_that_a_guest_writes_to_meanwhile_makes_no_copy(agent, client, 
                                "bytesPerSecond": 65536}, id="part")
     with open(data_path(agent.folder / "slow", "raw"), "r+b") as file:
         file.write(b"a guest ran")
-    client.call("task.throttle", {"task": "part", "bytesPerSecond": 0})
+    client.hurry("part")
     ended = client.call("task.wait", {"task": "part"})
     assert ended["status"] == "failed" and ended["error"]["data"]["name"] == "Conflict", ended
     assert client.call("image.status", {"repository": "fast", "image": "raw"})["state"] == "broken"
@@ -145,7 +145,7 @@ def test_the_disk_of_a_running_guest_is_not_copied_and_a_disk_that_is_copied_sta
         pass
     guest = subprocess.run(["qemu-io", "-f", form, "-c", "write 0 512", path], capture_output=True, text=True)
     assert guest.returncode != 0 and "lock" in guest.stderr, guest
-    client.call("task.throttle", {"task": "slowly", "bytesPerSecond": 0})
+    client.hurry("slowly")
     assert client.call("task.wait", {"task": "slowly"})["status"] == "done"
     assert same(data_path(agent.folder / "fast", "c"), sources, form)
 
@@ -194,7 +194,7 @@ def test_an_aborted_copy_over_a_base_is_resumed_over_it(agent, client, sources):
     client.call("task.wait", {"task": "part"})
     assert client.error("image.remove", {"repository": "fast", "image": "base"}).name == "ImageHasDependents"
     client.call("image.resume", {"repository": "fast", "image": "layer"}, id="rest")
-    client.call("task.throttle", {"task": "rest", "bytesPerSecond": 0})
+    client.hurry("rest")
     assert client.call("task.wait", {"task": "rest"})["status"] == "done"
     assert same(data_path(agent.folder / "fast", "layer"), sources, "qcow2")
     assert client.call("image.status", {"repository": "fast", "image": "layer"})["allocated"] < 1 << 20
@@ -219,14 +219,14 @@ def test_a_copy_that_verify_finds_different_is_copied_again_by_resume(agent, cli
     path = data_path(agent.folder / "fast", "raw")
     with open(path, "r+b") as file:
         file.write(b"bad cable")
-    client.call("task.throttle", {"task": "c", "bytesPerSecond": 0})
+    client.hurry("c")
     ended = client.call("task.wait", {"task": "c"})
     assert ended["status"] == "failed" and ended["error"]["data"]["name"] == "VerifyFailed", ended
     assert ended["error"]["data"]["offset"] == 0
     status = client.call("image.status", {"repository": "fast", "image": "raw"})
     assert status["state"] == "broken" and status["copy"]["done"] == 0
     client.call("image.resume", {"repository": "fast", "image": "raw"}, id="r")
-    client.call("task.throttle", {"task": "r", "bytesPerSecond": 0})
+    client.hurry("r")
     assert client.call("task.wait", {"task": "r"})["status"] == "done"
     assert same(path, sources)
 
@@ -238,7 +238,7 @@ def test_a_resume_that_is_fenced_off_does_nothing(client, sources):
     client.call("task.wait", {"task": "part"})
     assert client.error("image.resume", {"repository": "fast", "image": "raw", "ifGeneration": 7}).name == "Conflict"
     client.call("image.resume", {"repository": "fast", "image": "raw", "ifGeneration": 0}, id="rest")
-    client.call("task.throttle", {"task": "rest", "bytesPerSecond": 0})
+    client.hurry("rest")
     assert client.call("task.wait", {"task": "rest"})["status"] == "done"
 
 

@@ -146,7 +146,7 @@ def test_what_is_written_meanwhile_is_not_lost(agent, client, large):
     with open(data_path(agent.folder / "fast", "web1"), "r+b") as file:  # whoever does not ask for QEMU's lock
         file.seek(0, os.SEEK_END)
         file.write(b"late")
-    client.call("task.throttle", {"task": "o", "bytesPerSecond": 0})
+    client.hurry("o")
     ended = client.call("task.wait", {"task": "o"})
     assert ended["status"] == "failed" and ended["error"]["data"]["name"] == "Conflict", ended
     assert record_of(agent.folder / "fast", "web1")["generation"] == 1 and reader.leftovers(agent.folder / "fast") == []

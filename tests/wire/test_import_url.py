@@ -259,7 +259,7 @@ def slowly(client, url, form="raw", **more):
 
 def rest(client):
     client.call("image.resume", {"repository": "fast", "image": "i"}, id="rest")
-    client.call("task.throttle", {"task": "rest", "bytesPerSecond": 0})
+    client.hurry("rest")
     return client.call("task.wait", {"task": "rest"})
 
 
@@ -286,7 +286,7 @@ def test_an_import_goes_on_by_itself_after_the_agent_was_killed(agent, client, r
     with agent.connect() as again:
         again.call("event.subscribe", {"topics": ["task.ended"], "snapshot": True})
         (task,) = [task for task in again.call("task.list", {"method": "image.resume"})["tasks"]]
-        again.call("task.throttle", {"task": task["task"], "bytesPerSecond": 0})
+        again.hurry(task["task"])
         ended = again.call("task.wait", {"task": task["task"]})
         assert ended["status"] == "done", ended
     assert is_imported(agent, raw) and no_helper_is_left(agent)
@@ -310,7 +310,7 @@ def test_what_goes_on_by_itself_waits_for_a_server_that_is_away(agent, client, r
         while asked() < 2:
             assert time.monotonic() < deadline
         web.start()
-        again.call("task.throttle", {"task": task["task"], "bytesPerSecond": 0})
+        again.hurry(task["task"])
         ended = again.call("task.wait", {"task": task["task"]})
         assert ended["status"] == "done", ended
     assert is_imported(agent, raw)
@@ -332,7 +332,7 @@ def test_a_source_that_changes_meanwhile_makes_no_image(agent, client, raw, make
     web = make_web(raw)
     slowly(client, web.url())
     web.etag = '"second"'
-    client.call("task.throttle", {"task": "slow", "bytesPerSecond": 0})
+    client.hurry("slow")
     ended = client.call("task.wait", {"task": "slow"})
     assert ended["status"] == "failed" and ended["error"]["data"]["name"] == "Conflict", ended
     assert client.call("image.status", {"repository": "fast", "image": "i"})["state"] == "broken"
@@ -343,7 +343,7 @@ def test_a_server_that_is_away_for_a_moment_is_waited_for(agent, client, raw, ma
     slowly(client, web.url())
     web.stop()
     before = len(web.requests)
-    client.call("task.throttle", {"task": "slow", "bytesPerSecond": 0})
+    client.hurry("slow")
     web.start()
     assert client.call("task.wait", {"task": "slow"})["status"] == "done"
     assert is_imported(agent, raw) and len(web.requests) > before
@@ -358,7 +358,7 @@ def test_a_server_that_dies_leaves_an_import_that_can_be_continued(agent, client
     server.kill()
     server.wait()
     os.unlink(path)
-    client.call("task.throttle", {"task": "slow", "bytesPerSecond": 0})
+    client.hurry("slow")
     ended = client.call("task.wait", {"task": "slow"})
     assert ended["status"] == "failed" and ended["error"]["data"]["name"] == "BackendFailed", ended
     status = client.call("image.status", {"repository": "fast", "image": "i"})
@@ -375,7 +375,7 @@ def test_a_helper_that_is_killed_leaves_an_import_that_can_be_continued(agent, c
     slowly(client, web.url(), form, format="raw")
     (pid,) = [pid for name, pid in helpers(agent) if name == program]
     os.kill(pid, signal.SIGKILL)
-    client.call("task.throttle", {"task": "slow", "bytesPerSecond": 0})
+    client.hurry("slow")
     ended = client.call("task.wait", {"task": "slow"})
     assert ended["status"] == "failed" and ended["error"]["data"]["name"] == "BackendFailed", ended
     assert client.call("image.status", {"repository": "fast", "image": "i"})["state"] == "broken"

@@ -28,7 +28,7 @@ def slow_copy(client, id, target="web1", **more):
 
 def finish(client, id):
     """Lets the copy run at full speed to its end."""
-    client.call("task.throttle", {"task": id, "bytesPerSecond": 0})
+    client.hurry(id)
     return client.call("task.wait", {"task": id})
 
 
@@ -138,7 +138,7 @@ def test_wait_answers_when_the_task_ends_and_times_out_when_it_does_not(client, 
     error = client.error("task.wait", {"task": "watched", "timeoutMs": 50})
     assert error.name == "Timeout"
     waiting = client.request("task.wait", {"task": "watched"})
-    client.call("task.throttle", {"task": "watched", "bytesPerSecond": 0})
+    client.hurry("watched")
     assert client.wait(waiting)["result"]["status"] == "done"
     assert client.call("task.wait", {"task": "watched"})["status"] == "done"
     assert client.error("task.throttle", {"task": "watched", "bytesPerSecond": 1}).name == "TaskNotActive"

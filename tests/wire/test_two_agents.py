@@ -36,7 +36,7 @@ def test_another_agent_sees_a_running_copy_and_cannot_disturb_it(pair):
             assert error.name == "ImageInUse", error
         assert "running" in str(error.data.get("holder"))
         assert two.error("image.copy", COPY).name in ("ImageExists", "ImageInUse")
-        one.call("task.throttle", {"task": "running", "bytesPerSecond": 0})
+        one.hurry("running")
         assert one.call("task.wait", {"task": "running"})["status"] == "done"
         assert two.call("image.status", {"repository": "fast", "image": "web1"})["state"] == "optimized"
     assert same(data_path(first.folder / "fast", "web1"), raw)
@@ -71,7 +71,7 @@ def test_on_crash_resume_is_done_by_the_agent_itself_without_an_owner(pair):
             assert time.monotonic() < deadline, "no task of the agent's own"
             time.sleep(0.05)
         assert len(tasks) == 1 and tasks[0]["caller"] == "agent" and len(tasks[0]["task"]) == 36
-        one.call("task.throttle", {"task": tasks[0]["task"], "bytesPerSecond": 0}) if tasks[0]["status"] == "running" else None
+        one.hurry(tasks[0]["task"])
         assert one.call("task.wait", {"task": tasks[0]["task"]})["status"] == "done"
     assert same(data_path(first.folder / "fast", "web1"), raw)
 
