@@ -5,6 +5,7 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 void
 arguments_done(struct arguments *arguments)
@@ -26,7 +27,7 @@ arguments_add(struct arguments *arguments, const char *word)
 void
 arguments_add_all(struct arguments *arguments, const char *const *words)
 {
-    for (size_t i = 0; words[i]; i++)
+    for (size_t i = 0; words && words[i]; i++)
         arguments_add(arguments, words[i]);
 }
 
@@ -47,4 +48,23 @@ arguments_list(const struct arguments *arguments)
     static const char *const none[] = { NULL };
 
     return arguments->all ? (const char *const *)arguments->all : none;
+}
+
+size_t
+texts_count(char *const *texts)
+{
+    size_t count = 0;
+
+    while (texts && texts[count])
+        count++;
+    return count;
+}
+
+bool
+texts_have(char *const *texts, const char *text)
+{
+    for (; texts && *texts; texts++)
+        if (strcmp(*texts, text) == 0)
+            return true;
+    return false;
 }

@@ -34,15 +34,11 @@ brick_offline_move(enum brick_state state, bool offline)
 char **
 bricks_present(const struct volume *volume, char *const *bricks)
 {
+    char **present = xalloc((texts_count(bricks) + 1) * sizeof(present[0]));
     size_t count = 0;
-    char **present;
 
-    while (bricks[count])
-        count++;
-    present = xalloc((count + 1) * sizeof(present[0]));
-    count = 0;
     for (; *bricks; bricks++)
-        if (volume_has_brick(volume, *bricks))
+        if (volume_brick_find(volume, *bricks) >= 0)
             present[count++] = *bricks;
     return present;
 }
@@ -51,18 +47,9 @@ static const char *
 find_absent(const struct volume *volume, char *const *bricks)
 {
     for (; *bricks; bricks++)
-        if (!volume_has_brick(volume, *bricks))
+        if (volume_brick_find(volume, *bricks) < 0)
             return *bricks;
     return NULL;
-}
-
-static bool
-is_among(char *const *texts, const char *text)
-{
-    for (; *texts; texts++)
-        if (strcmp(*texts, text) == 0)
-            return true;
-    return false;
 }
 
 static size_t
@@ -71,17 +58,7 @@ count_common(char *const *some, char *const *others)
     size_t count = 0;
 
     for (; *some; some++)
-        count += is_among(others, *some);
-    return count;
-}
-
-static size_t
-count_texts(char *const *texts)
-{
-    size_t count = 0;
-
-    while (texts[count])
-        count++;
+        count += texts_have(others, *some);
     return count;
 }
 
@@ -132,7 +109,7 @@ look_at_removal(const struct operation *removal, char *const *present, bool offl
                 enum brick_state *ret_state, struct error **err)
 {
     /* Some would begin only after this one's end; who wants that declares them in two calls. */
-    if (offline && count_texts(removal->bricks) < count_texts(present))
+    if (offline && texts_count(removal->bricks) < texts_count(present))
         return operation_refuse(
             removal, "a removal of all these bricks", err,
             "operation '%s' removes some of these bricks only: commit or cancel "
@@ -155,7 +132,7 @@ brick_offline_look(const struct volume_work *work, char *const *bricks, bool off
     if (removal_is(operation) && operation->bricks) {
         size_t common = count_common(operation->bricks, bricks);
 
-        if (common == count_texts(operation->bricks))
+        if (common == texts_count(operation->bricks))
             return look_at_removal(operation, present, offline, ret_state, err);
         if (common > 0)
             return refuse_other(operation, err);

@@ -16,35 +16,6 @@
 #include "gluster/volume-verbs.h"
 #include "gluster/volume.h"
 
-/* The one volume of that name. */
-static bool
-ask_volume(const struct call *call, const char *name, struct volumes *ret_volumes,
-           struct error **err)
-{
-    if (!volumes_ask(name, call_abort_flag(call), ret_volumes, err))
-        return false;
-    if (ret_volumes->count == 1)
-        return true;
-    volumes_done(ret_volumes);
-    return error_set(err, ERROR_BACKEND_FAILED, "gluster's answer describes no volume '%s'", name);
-}
-
-/* Where the brick stands, or NotFound. */
-static bool
-find_brick(const struct volume *volume, const char *brick, size_t *ret_index, struct error **err)
-{
-    int64_t index = volume_brick_find(volume, brick);
-
-    if (index >= 0) {
-        *ret_index = (size_t)index;
-        return true;
-    }
-    error_set(err, ERROR_NOT_FOUND, "volume '%s' has no brick '%s': volume.list tells its bricks",
-              volume->name, brick);
-    error_data_text(err, "kind", "brick");
-    return error_data_text(err, "id", "%s", brick);
-}
-
 static enum outcome
 run(struct call *call, const char *volume, const char *param, const struct arguments *words)
 {
@@ -111,7 +82,7 @@ add_check(struct call *call)
     struct error *error = NULL;
     bool good;
 
-    if (!ask_volume(call, args->volume, &volumes, &error))
+    if (!volumes_ask(args->volume, call_abort_flag(call), &volumes, &error))
         return gluster_command_fail(call, error);
     if (!volume_layout_check_added(&layout, &volumes.all[0], &error))
         return call_fail(call, error);
@@ -186,7 +157,8 @@ check_replace(struct call *call, struct volumes *volumes, struct error **err)
         error_data_text(err, "kind", "brick");
         return error_data_text(err, "id", "%s", args->new_brick);
     }
-    if (!find_brick(volume, args->brick, &index, err) || !check_new_brick(volume, index, args, err))
+    if (!volume_brick_require(volume, args->brick, &index, err) ||
+        !check_new_brick(volume, index, args, err))
         return false;
     if (!brick_spare_check_copies(volume, err)) /* forced or not: glusterd refuses it too */
         return false;
@@ -203,7 +175,8 @@ replace_check(struct call *call)
     if (!brick_check("brick", args->brick, &error) ||
         !brick_check("newBrick", args->new_brick, &error))
         return call_fail(call, error);
-    return ask_volume(call, args->volume, &volumes, &error) && check_replace(call, &volumes, &error)
+    return volumes_ask(args->volume, call_abort_flag(call), &volumes, &error) &&
+                   check_replace(call, &volumes, &error)
                ? call_complete(call, NULL)
                : gluster_command_fail(call, error);
 }
@@ -269,8 +242,8 @@ reset_check(struct call *call)
 
     if (!check_reset_names(args, &error))
         return call_fail(call, error);
-    if (!ask_volume(call, args->volume, &volumes, &error) ||
-        !find_brick(&volumes.all[0], args->brick, &index, &error))
+    if (!volumes_ask(args->volume, call_abort_flag(call), &volumes, &error) ||
+        !volume_brick_require(&volumes.all[0], args->brick, &index, &error))
         return gluster_command_fail(call, error);
     if (!is_start(args) || args->force)
         return call_complete(call, NULL);

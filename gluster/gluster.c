@@ -19,7 +19,6 @@
 #include "gluster/gluster-internal.h"
 #include "gluster/peer.h"
 
-#define SERVER_SOCKET "/run/glusterd.socket"
 #define STUCK_MS 30000
 /* A count of heals may take a minute, and glusterd's own limit is two. */
 #define SLOW_STUCK_MS 130000
@@ -212,7 +211,8 @@ gluster_open(struct gluster *gluster, struct agent *agent)
     gluster->again.fire = ask_again;
     gluster->hints = (struct gluster_hints){ .told = hinted, .context = gluster, .agent = agent };
     gluster_hints_open(&gluster->hints);
-    gluster->link =
-        (struct gluster_link){ .changed = link_changed, .context = gluster, .path = SERVER_SOCKET };
+    gluster->link = (struct gluster_link){ .changed = link_changed,
+                                           .context = gluster,
+                                           .path = GLUSTERD_SOCKET };
     gluster_link_open(&gluster->link, agent->loop);
 }

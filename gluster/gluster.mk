@@ -57,4 +57,4 @@ UNIT_TESTS += tests/unit/test-brick tests/unit/test-brick-offline tests/unit/tes
   tests/unit/test-option tests/unit/test-peer tests/unit/test-peer-roll tests/unit/test-peer-watch \
   tests/unit/test-profile tests/unit/test-question tests/unit/test-quota tests/unit/test-top \
   tests/unit/test-volume-layout tests/unit/test-volume-snapshot
-EXTRA_DIST += tests/unit/recorded-fixture.h tests/unit/recording.h
+EXTRA_DIST += tests/unit/recorded-fixture.h

@@ -87,6 +87,8 @@ check_resolve(const struct heal_args *args, struct error **err)
 static bool
 check_volume(const struct heal_args *args, const struct volume *volume, struct error **err)
 {
+    size_t index;
+
     if (!heal_check(volume, err))
         return false;
     if (args->resolve && !volume->replica)
@@ -94,14 +96,7 @@ check_volume(const struct heal_args *args, const struct volume *volume, struct e
                            "is for replicated volumes only: '%s' is of type '%s', which knows no "
                            "split-brain",
                            volume->name, volume->type);
-    if (!args->brick)
-        return true;
-    for (uint64_t i = 0; i < volume->brick_count; i++)
-        if (strcmp(volume->bricks[i].name, args->brick) == 0)
-            return true;
-    error_set(err, ERROR_NOT_FOUND, "volume '%s' has no brick '%s'", volume->name, args->brick);
-    error_data_text(err, "kind", "brick");
-    return error_data_text(err, "id", "%s", args->brick);
+    return !args->brick || volume_brick_require(volume, args->brick, &index, err);
 }
 
 static enum outcome
@@ -121,16 +116,17 @@ heal_find(struct call *call)
 static void
 write_resolved(struct call *call, const struct heal_args *args, const char *words)
 {
-    static const char healed[] = "Number of healed entries: ";
-    const char *found = strstr(words, healed);
+    static const char count[] = "Number of healed entries: ";
+    const char *found = strstr(words, count);
     struct writer *writer = call_result(call);
 
     writer_object(writer);
-    if (!args->resolve)
-        writer_member_null(writer, "resolved");
+    if (args->resolve && found)
+        writer_member_unsigned(writer, "resolved", strtoull(found + strlen(count), NULL, 10));
+    else if (args->resolve && args->file && strstr(words, "Healed "))
+        writer_member_unsigned(writer, "resolved", 1); /* of one file there is no count */
     else
-        writer_member_unsigned(writer, "resolved",
-                               found ? strtoull(found + strlen(healed), NULL, 10) : 1);
+        writer_member_null(writer, "resolved");
     writer_end_object(writer);
 }
 

@@ -335,15 +335,6 @@ add_files(const struct wish *wish, const struct volume *volume, struct heal_info
 }
 
 static void
-write_number(struct writer *writer, const char *key, bool known, uint64_t number)
-{
-    if (known)
-        writer_member_unsigned(writer, key, number);
-    else
-        writer_member_null(writer, key);
-}
-
-static void
 write_files(const struct heal_brick *brick, struct writer *writer)
 {
     writer_key(writer, "files");
@@ -363,19 +354,16 @@ write_brick(const struct heal_brick *brick, const struct wish *wish, const struc
 {
     bool known = brick->connected && brick->split_known;
     uint64_t count = wish->split_brain ? brick->split_brain : brick->entries;
-    const char *peer = NULL;
+    int64_t index = volume_brick_find(volume, brick->name);
 
-    for (uint64_t i = 0; i < volume->brick_count; i++)
-        if (strcmp(volume->bricks[i].name, brick->name) == 0)
-            peer = volume->bricks[i].host_uuid;
     writer_object(writer);
     writer_member_string(writer, "brick", brick->name);
-    writer_member_string(writer, "peer", peer);
+    writer_member_string(writer, "peer", index < 0 ? NULL : volume->bricks[index].host_uuid);
     writer_member_bool(writer, "connected", brick->connected);
-    write_number(writer, "entries", brick->connected, brick->entries);
-    write_number(writer, "pending", known, brick->pending);
-    write_number(writer, "splitBrain", known, brick->split_brain);
-    write_number(writer, "healing", known, brick->healing);
+    writer_member_if_known(writer, "entries", brick->connected, brick->entries);
+    writer_member_if_known(writer, "pending", known, brick->pending);
+    writer_member_if_known(writer, "splitBrain", known, brick->split_brain);
+    writer_member_if_known(writer, "healing", known, brick->healing);
     write_files(brick, writer);
     writer_member_bool(writer, "truncated", brick->file_count < count);
     writer_end_object(writer);

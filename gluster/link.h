@@ -10,6 +10,9 @@
 
 #include "agent/loop.h"
 
+/* Where a glusterd listens for its own host: gluster's default. */
+#define GLUSTERD_SOCKET "/run/glusterd.socket"
+
 /* Loop only, all of it.  Zeroed but for what the owner sets. */
 struct gluster_link {
     void (*changed)(void *context, bool alive); /* owner's, as the next two */

@@ -183,9 +183,7 @@ volume_work_ask(const char *volume, const atomic_bool *abort, struct volume_work
 
     if (!volumes_ask(volume, abort, &work.volumes, err))
         return false;
-    if (work.volumes.count != 1)
-        error_set(err, ERROR_BACKEND_FAILED, "gluster's answer describes no volume '%s'", volume);
-    else if (ask_of(&work.volumes, volume, abort, &work.operations, err)) {
+    if (ask_of(&work.volumes, volume, abort, &work.operations, err)) {
         work.volume = &work.volumes.all[0];
         work.operation = work.operations.count ? &work.operations.all[0] : NULL;
         *ret_work = work;

@@ -407,15 +407,6 @@ write_host(const struct operation_host *host, struct writer *writer)
     writer_end_object(writer);
 }
 
-static void
-write_if_known(struct writer *writer, const char *member, bool is_known, uint64_t value)
-{
-    if (is_known)
-        writer_member_unsigned(writer, member, value);
-    else
-        writer_member_null(writer, member);
-}
-
 void
 operation_write(const struct operation *operation, struct writer *writer)
 {
@@ -425,8 +416,9 @@ operation_write(const struct operation *operation, struct writer *writer)
     writer_member_string(writer, "kind", kind_names[operation->kind]);
     writer_member_string(writer, "status", status_names[operation->status]);
     write_figures(&operation->total, writer);
-    write_if_known(writer, "timeLeftSeconds", operation->has_time_left, operation->time_left_s);
-    write_if_known(writer, "remaining", operation->has_remaining, operation->remaining);
+    writer_member_if_known(writer, "timeLeftSeconds", operation->has_time_left,
+                           operation->time_left_s);
+    writer_member_if_known(writer, "remaining", operation->has_remaining, operation->remaining);
     writer_key(writer, "bricks");
     writer_array(writer);
     for (char **brick = operation->bricks; brick && *brick; brick++)

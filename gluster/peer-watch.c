@@ -13,9 +13,9 @@
 #include <sys/un.h>
 
 #include "agent/base/thread.h"
+#include "gluster/link.h"
 
 #define PORT "24007"
-#define SOCKET_PATH "/var/run/glusterd.socket" /* gluster's own default */
 #define CONNECT_MS 3000
 /* A host that lost its power says nothing: it is found out in 15 seconds. */
 #define KEEP_ALIVE_S 10
@@ -78,7 +78,7 @@ keep_alive(int fd)
 static bool
 open_here(int *ret_fd, struct error **err)
 {
-    const struct sockaddr_un address = { .sun_family = AF_UNIX, .sun_path = SOCKET_PATH };
+    const struct sockaddr_un address = { .sun_family = AF_UNIX, .sun_path = GLUSTERD_SOCKET };
     int errnum = connect_to(AF_UNIX, (const struct sockaddr *)(const void *)&address,
                             sizeof(address), ret_fd);
 

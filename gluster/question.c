@@ -13,6 +13,7 @@
 #include "agent/base/thread.h"
 #include "agent/task.h"
 #include "gluster/gluster-internal.h"
+#include "gluster/volume.h"
 
 #define KNOWN_FOR_MS 60000 /* an answer that nobody asks for again is dropped */
 #define KNOWN_MAX 256      /* of subjects that clients make up */
@@ -347,9 +348,7 @@ fail_without(struct call *call, const char *volume)
 {
     struct error *error = NULL;
 
-    error_set(&error, ERROR_NOT_FOUND, "there is no volume '%s'", volume);
-    error_data_text(&error, "kind", "volume");
-    error_data_text(&error, "id", "%s", volume);
+    (void)volume_missing(volume, &error);
     return call_fail(call, error);
 }
 

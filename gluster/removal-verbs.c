@@ -88,7 +88,7 @@ static bool
 all_are(const struct volume *volume, char *const *bricks, bool present)
 {
     for (; *bricks; bricks++)
-        if (volume_has_brick(volume, *bricks) != present)
+        if ((volume_brick_find(volume, *bricks) >= 0) != present)
             return false;
     return true;
 }

@@ -7,25 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static size_t
-count_texts(char *const *texts)
-{
-    size_t count = 0;
-
-    while (texts && texts[count])
-        count++;
-    return count;
-}
-
-static bool
-is_among(char *const *texts, const char *text)
-{
-    for (; texts && *texts; texts++)
-        if (strcmp(*texts, text) == 0)
-            return true;
-    return false;
-}
-
 bool
 removal_is(const struct operation *operation)
 {
@@ -35,21 +16,12 @@ removal_is(const struct operation *operation)
 bool
 removal_is_of(const struct operation *operation, char *const *bricks)
 {
-    if (!removal_is(operation) || count_texts(bricks) != count_texts(operation->bricks))
+    if (!removal_is(operation) || texts_count(bricks) != texts_count(operation->bricks))
         return false;
     for (; *bricks; bricks++)
-        if (!is_among(operation->bricks, *bricks))
+        if (!texts_have(operation->bricks, *bricks))
             return false;
     return true;
-}
-
-bool
-volume_has_brick(const struct volume *volume, const char *brick)
-{
-    for (size_t i = 0; i < volume->brick_count; i++)
-        if (strcmp(volume->bricks[i].name, brick) == 0)
-            return true;
-    return false;
 }
 
 bool
@@ -105,12 +77,11 @@ bool
 removal_check_begin(const struct volume *volume, const struct operation *operation,
                     char *const *bricks, int64_t replica, bool force, struct error **err)
 {
+    size_t index;
+
     for (; *bricks; bricks++)
-        if (!volume_has_brick(volume, *bricks)) {
-            error_set(err, ERROR_NOT_FOUND, "volume '%s' has no brick '%s'", volume->name, *bricks);
-            error_data_text(err, "kind", "brick");
-            return error_data_text(err, "id", "%s", *bricks);
-        }
+        if (!volume_brick_require(volume, *bricks, &index, err))
+            return false;
     if (!check_copies(volume, replica, force, err))
         return false;
     if (!volume_check_started(volume, err))

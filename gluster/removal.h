@@ -17,7 +17,6 @@
 bool removal_is_of(const struct operation *operation, char *const *bricks);
 /* Whether the operation is a removal, of any bricks. */
 bool removal_is(const struct operation *operation);
-bool volume_has_brick(const struct volume *volume, const char *brick);
 
 /* WrongState for a volume that is stopped: glusterd then tells nothing of a removal. */
 bool volume_check_started(const struct volume *volume, struct error **err) _must_check_;

@@ -333,15 +333,6 @@ volume_status_space(const struct volume_status *status, uint64_t *ret_capacity, 
 /* ---- writing ---- */
 
 static void
-write_number(struct writer *writer, const char *key, bool known, uint64_t value)
-{
-    if (known)
-        writer_member_unsigned(writer, key, value);
-    else
-        writer_member_null(writer, key);
-}
-
-static void
 write_brick(const struct brick *brick, const struct brick_status *status, struct writer *writer)
 {
     writer_object(writer);
@@ -350,12 +341,12 @@ write_brick(const struct brick *brick, const struct brick_status *status, struct
         writer_member_null(writer, "online");
     else
         writer_member_bool(writer, "online", status->online == ONLINE_YES);
-    write_number(writer, "port", status->port, status->port);
-    write_number(writer, "pid", status->process, status->process);
-    write_number(writer, "capacity", status->capacity, status->capacity);
-    write_number(writer, "free", status->capacity, status->free);
-    write_number(writer, "inodes", status->inodes, status->inodes);
-    write_number(writer, "freeInodes", status->inodes, status->free_inodes);
+    writer_member_if_known(writer, "port", status->port, status->port);
+    writer_member_if_known(writer, "pid", status->process, status->process);
+    writer_member_if_known(writer, "capacity", status->capacity, status->capacity);
+    writer_member_if_known(writer, "free", status->capacity, status->free);
+    writer_member_if_known(writer, "inodes", status->inodes, status->inodes);
+    writer_member_if_known(writer, "freeInodes", status->inodes, status->free_inodes);
     writer_member_string(writer, "device", status->device);
     writer_member_string(writer, "fileSystem", status->file_system);
     writer_member_string(writer, "mountOptions", status->mounted);
@@ -371,8 +362,8 @@ write_service(const struct service_status *service, struct writer *writer)
     writer_member_string(writer, "service", service->service);
     writer_member_string(writer, "host", service->host);
     writer_member_bool(writer, "online", service->online);
-    write_number(writer, "port", service->port, service->port);
-    write_number(writer, "pid", service->process, service->process);
+    writer_member_if_known(writer, "port", service->port, service->port);
+    writer_member_if_known(writer, "pid", service->process, service->process);
     writer_member_string(writer, "peer", service->peer);
     writer_end_object(writer);
 }
@@ -412,8 +403,8 @@ volume_status_write(const struct volume_status *status, struct writer *writer)
     writer_member_string(writer, "volume", status->volume->name);
     writer_member_string(writer, "type", status->volume->type);
     writer_member_string(writer, "state", status->volume->state);
-    write_number(writer, "capacity", known, capacity);
-    write_number(writer, "free", known, free_size);
+    writer_member_if_known(writer, "capacity", known, capacity);
+    writer_member_if_known(writer, "free", known, free_size);
     write_lists(status, writer);
     writer_end_object(writer);
 }

@@ -52,8 +52,9 @@ check(const struct top_args *args, struct error **err)
 static void
 explain(const struct top_args *args, struct error **error)
 {
-    struct error *ignored = NULL;
+    struct error *ignored = NULL, *missing = NULL;
     _cleanup_volumes_ struct volumes volumes = { 0 };
+    size_t index;
 
     if ((*error)->code != ERROR_BACKEND_FAILED)
         return;
@@ -67,16 +68,12 @@ explain(const struct top_args *args, struct error **error)
         error_free(ignored);
         return;
     }
-    for (size_t i = 0; volumes.count > 0 && i < volumes.all[0].brick_count; i++) {
-        if (strcmp(volumes.all[0].bricks[i].name, args->brick) == 0) {
-            (void)error_wrap(error, "cannot ask brick '%s', which must be running", args->brick);
-            return;
-        }
+    if (volume_brick_require(&volumes.all[0], args->brick, &index, &missing)) {
+        (void)error_wrap(error, "cannot ask brick '%s', which must be running", args->brick);
+        return;
     }
-    error_free(TAKE(*error));
-    error_set(error, ERROR_NOT_FOUND, "volume '%s' has no brick '%s'", args->volume, args->brick);
-    error_data_text(error, "kind", "brick");
-    error_data_text(error, "id", "%s", args->brick);
+    error_free(*error);
+    *error = missing;
 }
 
 static bool

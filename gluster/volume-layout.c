@@ -215,15 +215,6 @@ volume_set_size(const struct volume *volume)
     return volume->disperse ? volume->disperse : volume->replica ? volume->replica : 1;
 }
 
-int64_t
-volume_brick_find(const struct volume *volume, const char *brick)
-{
-    for (size_t i = 0; i < volume->brick_count; i++)
-        if (strcmp(volume->bricks[i].name, brick) == 0)
-            return (int64_t)i;
-    return -1;
-}
-
 static bool
 check_apart(const struct volume *volume, char *const *bricks, struct error **err)
 {

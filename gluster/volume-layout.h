@@ -51,7 +51,4 @@ bool volume_name_check(const char *name, struct error **err) _must_check_;
 /* How many bricks a set has: 1 without copies and redundancy. */
 uint64_t volume_set_size(const struct volume *volume);
 
-/* Where 'brick' stands among the volume's, or -1. */
-int64_t volume_brick_find(const struct volume *volume, const char *brick);
-
 #endif

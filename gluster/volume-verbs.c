@@ -38,11 +38,6 @@ volume_answer_step(struct call *call, const char *volume)
 
     if (!volumes_ask(volume, call_abort_flag(call), &volumes, &error))
         return gluster_command_fail(call, error);
-    if (volumes.count != 1) {
-        error_set(&error, ERROR_BACKEND_FAILED, "gluster's answer describes no volume '%s'",
-                  volume);
-        return call_fail(call, error);
-    }
     volume_write(&volumes.all[0], call_result(call));
     return call_complete(call, NULL);
 }

@@ -159,9 +159,50 @@ volumes_ask(const char *name, const atomic_bool *abort, struct volumes *ret_volu
         .abort = abort,
     };
     _cleanup_(xml_freep) struct xml_document *document = NULL;
+    _cleanup_volumes_ struct volumes volumes = { 0 };
 
-    return gluster_command_run(&command, &document, err) &&
-           volumes_read(document, ret_volumes, err);
+    if (!gluster_command_run(&command, &document, err) || !volumes_read(document, &volumes, err))
+        return false;
+    /* To glusterd "all" is every volume; to a caller who names one it is one that is not there. */
+    if (name && (volumes.count != 1 || strcmp(volumes.all[0].name, name) != 0))
+        return volume_missing(name, err);
+    *ret_volumes = volumes;
+    volumes = (struct volumes){ 0 };
+    return true;
+}
+
+bool
+volume_missing(const char *name, struct error **err)
+{
+    error_set(err, ERROR_NOT_FOUND, "there is no volume '%s': volume.list tells which there are",
+              name);
+    error_data_text(err, "kind", "volume");
+    return error_data_text(err, "id", "%s", name);
+}
+
+int64_t
+volume_brick_find(const struct volume *volume, const char *brick)
+{
+    for (size_t i = 0; i < volume->brick_count; i++)
+        if (strcmp(volume->bricks[i].name, brick) == 0)
+            return (int64_t)i;
+    return -1;
+}
+
+bool
+volume_brick_require(const struct volume *volume, const char *brick, size_t *ret_index,
+                     struct error **err)
+{
+    int64_t index = volume_brick_find(volume, brick);
+
+    if (index >= 0) {
+        *ret_index = (size_t)index;
+        return true;
+    }
+    error_set(err, ERROR_NOT_FOUND, "volume '%s' has no brick '%s': volume.list tells its bricks",
+              volume->name, brick);
+    error_data_text(err, "kind", "brick");
+    return error_data_text(err, "id", "%s", brick);
 }
 
 static void

@@ -40,7 +40,8 @@ struct volumes {
     size_t count;
 };
 
-/* Asks for one, or for all ('name' NULL).  NotFound when there is none of that name.  Worker. */
+/* Asks for one, which is then the only one, or for all ('name' NULL).  NotFound when there is none of that
+   name.  Worker. */
 bool volumes_ask(const char *name, const atomic_bool *abort, struct volumes *ret_volumes,
                  struct error **err) _must_check_;
 /* What an answer to "volume info" says.  Any thread. */
@@ -50,6 +51,14 @@ bool volumes_read(const struct xml_document *document, struct volumes *ret_volum
 const struct volume *volumes_find(const struct volumes *volumes, const char *name);
 void volumes_done(struct volumes *volumes);
 #define _cleanup_volumes_ _cleanup_(volumes_done)
+
+/* NotFound {kind, id}: returns false. */
+bool volume_missing(const char *name, struct error **err);
+/* Where 'brick' stands among the volume's, or -1. */
+int64_t volume_brick_find(const struct volume *volume, const char *brick);
+/* The same; NotFound {kind, id} when it is none of them. */
+bool volume_brick_require(const struct volume *volume, const char *brick, size_t *ret_index,
+                          struct error **err) _must_check_;
 
 /* The object of volume.list and of volume.changed. */
 void volume_write(const struct volume *volume, struct writer *writer);

@@ -48,8 +48,7 @@ refuse_document_type(void *context, const xmlChar *name, const xmlChar *external
     (void)external_id;
     (void)system_id;
     xmlStopParser(parser);
-    parser->errNo = XML_ERR_UNSUPPORTED_ENCODING; /* any: what is read so far must not count */
-    parser->wellFormed = 0;
+    parser->wellFormed = 0; /* what is read so far must not count */
 }
 
 static bool

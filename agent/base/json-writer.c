@@ -323,6 +323,15 @@ writer_member_unsigned(struct writer *writer, const char *key, uint64_t value)
 }
 
 void
+writer_member_if_known(struct writer *writer, const char *key, bool known, uint64_t value)
+{
+    if (known)
+        writer_member_unsigned(writer, key, value);
+    else
+        writer_member_null(writer, key);
+}
+
+void
 writer_member_integer(struct writer *writer, const char *key, int64_t value)
 {
     writer_key(writer, key);

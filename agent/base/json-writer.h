@@ -50,6 +50,8 @@ void writer_time(struct writer *writer, int64_t time_ns);
 /* writer_key() and the value in one line. */
 void writer_member_string(struct writer *writer, const char *key, const char *value);
 void writer_member_unsigned(struct writer *writer, const char *key, uint64_t value);
+/* null unless 'known'. */
+void writer_member_if_known(struct writer *writer, const char *key, bool known, uint64_t value);
 void writer_member_integer(struct writer *writer, const char *key, int64_t value);
 void writer_member_real(struct writer *writer, const char *key, double value);
 void writer_member_bool(struct writer *writer, const char *key, bool value);

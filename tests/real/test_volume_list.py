@@ -24,6 +24,14 @@ def test_a_volume_is_listed_as_it_was_made(client, gluster, volume):
     assert mine["options"]["network.ping-timeout"] == "3"
 
 
+def test_a_volume_called_all_is_one_that_is_not_there(client, volume):
+    for verb, more in (("volume.heal", {}), ("brick.add", {"bricks": [f"{ADDRESS}:/b/1"]}),
+                       ("brick.replace", {"brick": f"{ADDRESS}:/b/1", "newBrick": f"{ADDRESS}:/b/2"}),
+                       ("brick.setOffline", {"bricks": [f"{ADDRESS}:/b/1"], "offline": True})):
+        error = client.error(verb, {"volume": "all", **more})
+        assert error.name == "NotFound" and error.data["id"] == "all", (verb, error)
+
+
 def test_answers_are_shared_until_somebody_wants_a_fresh_one(client):
     first = client.call("volume.list", {"fresh": True})
     second = client.call("volume.list")

@@ -1,12 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a real glusterd said: the files of tests/unit/gluster (README.md there).  Include behind cmocka.h.
+ * What a real glusterd said: the files of tests/unit/gluster (README.md there).
  */
 #ifndef TESTS_UNIT_RECORDED_FIXTURE_H
 #define TESTS_UNIT_RECORDED_FIXTURE_H
 
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+/* cmocka.h needs the first four. */
+#include <cmocka.h>
 
 #include "agent/base/text.h"
 #include "gluster/xml.h"

@@ -6,14 +6,14 @@
 
 #include <string.h>
 
-#include "tests/unit/recording.h"
+#include "tests/unit/recorded-fixture.h"
 
 /* Of volume "replica", whose second brick is dead in that recording. */
 static void
 statuses_of(const char *status, struct statuses *ret_statuses)
 {
-    _cleanup_(xml_freep) struct xml_document *info = recording_read("volume-info-one.xml");
-    _cleanup_(xml_freep) struct xml_document *document = recording_read(status);
+    _cleanup_(xml_freep) struct xml_document *info = recorded_document("volume-info-one.xml");
+    _cleanup_(xml_freep) struct xml_document *document = recorded_document(status);
     struct volumes volumes = { 0 };
     struct error *error = NULL;
 
@@ -97,6 +97,25 @@ what_is_to_be_healed_from_a_brick_keeps_it(void **unused)
 }
 
 static void
+a_brick_that_does_not_tell_what_is_to_be_healed_is_kept(void **unused)
+{
+    static char one[] = "h:/1", two[] = "h:/2";
+    struct heal_brick bricks[] = { { .name = one, .connected = false },
+                                   { .name = two, .connected = true } };
+    const struct heal_info info = { .bricks = bricks, .count = 2 };
+    static const char *const kept[] = { "h:/1", "h:/3" };
+
+    (void)unused;
+    for (size_t i = 0; i < ARRAY_COUNT(kept); i++) {
+        _cleanup_(error_freep) struct error *err = NULL;
+
+        assert_false(brick_spare_check_healed(&info, kept[i], &err));
+        assert_int_equal(err->code, ERROR_WRONG_STATE);
+        assert_non_null(strstr(err->data, "\"state\":\"unknown\""));
+    }
+}
+
+static void
 a_single_copy_cannot_be_spared(void **unused)
 {
     static char name[] = "gv0";
@@ -120,6 +139,7 @@ main(void)
         cmocka_unit_test(while_one_is_offline_only_that_one_can_be_spared),
         cmocka_unit_test(an_unknown_brick_is_not_relied_upon),
         cmocka_unit_test(what_is_to_be_healed_from_a_brick_keeps_it),
+        cmocka_unit_test(a_brick_that_does_not_tell_what_is_to_be_healed_is_kept),
         cmocka_unit_test(a_single_copy_cannot_be_spared),
     };
 

@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "tests/unit/recording.h"
+#include "tests/unit/recorded-fixture.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -228,7 +228,7 @@ what_glusterd_was_heard_to_say_of_volumes_has_a_name(void **unused)
 
     (void)unused;
     for (size_t i = 0; i < ARRAY_COUNT(table); i++) {
-        _cleanup_(xml_freep) struct xml_document *document = recording_read(table[i].file);
+        _cleanup_(xml_freep) struct xml_document *document = recorded_document(table[i].file);
         const struct xml_node *root = xml_root(document);
         const struct gluster_failure *failure =
             gluster_failure_find((int)xml_count(root, "opErrno"), xml_text(root, "opErrstr"));

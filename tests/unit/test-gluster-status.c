@@ -8,7 +8,7 @@
 #include <jansson.h>
 #include <string.h>
 
-#include "tests/unit/recording.h"
+#include "tests/unit/recorded-fixture.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -21,7 +21,7 @@
 static struct statuses
 statuses_of(const char *info, const char *first, const char *second)
 {
-    _cleanup_(xml_freep) struct xml_document *document = recording_read(info);
+    _cleanup_(xml_freep) struct xml_document *document = recorded_document(info);
     const char *const files[] = { first, second };
     struct statuses statuses = { 0 };
     struct volumes volumes = { 0 };
@@ -31,7 +31,7 @@ statuses_of(const char *info, const char *first, const char *second)
         fail_msg("%s: %s", info, error->message);
     statuses_begin(&statuses, &volumes);
     for (size_t i = 0; i < ARRAY_COUNT(files) && files[i]; i++) {
-        _cleanup_(xml_freep) struct xml_document *status = recording_read(files[i]);
+        _cleanup_(xml_freep) struct xml_document *status = recorded_document(files[i]);
 
         if (!statuses_read(&statuses, status, &error))
             fail_msg("%s: %s", files[i], error->message);
@@ -221,7 +221,7 @@ services_and_tasks_have_their_line(void **state)
 static void
 another_answer_is_refused(void **state)
 {
-    _cleanup_(xml_freep) struct xml_document *document = recording_read("pool-list.xml");
+    _cleanup_(xml_freep) struct xml_document *document = recorded_document("pool-list.xml");
     _cleanup_(error_freep) struct error *error = NULL;
     struct statuses statuses = { 0 };
 

@@ -7,15 +7,15 @@
 #include <string.h>
 
 #include "gluster/volume.h"
-#include "tests/unit/recording.h"
+#include "tests/unit/recorded-fixture.h"
 
 /* Of a volume that has some set, of the pool, or of nothing: whichever files there are. */
 static struct gluster_options
 options_of(const char *values, const char *info)
 {
-    _cleanup_(xml_freep) struct xml_document *help = recording_read("volume-set-help-xml.xml");
-    _cleanup_(xml_freep) struct xml_document *got = values ? recording_read(values) : NULL;
-    _cleanup_(xml_freep) struct xml_document *described = info ? recording_read(info) : NULL;
+    _cleanup_(xml_freep) struct xml_document *help = recorded_document("volume-set-help-xml.xml");
+    _cleanup_(xml_freep) struct xml_document *got = values ? recorded_document(values) : NULL;
+    _cleanup_(xml_freep) struct xml_document *described = info ? recorded_document(info) : NULL;
     _cleanup_volumes_ struct volumes volumes = { 0 };
     struct gluster_options options = { 0 };
     struct error *error = NULL;
@@ -102,8 +102,8 @@ without_a_volume_there_are_no_values(void **unused)
 static void
 other_answers_are_refused(void **unused)
 {
-    _cleanup_(xml_freep) struct xml_document *help = recording_read("volume-set-help-xml.xml");
-    _cleanup_(xml_freep) struct xml_document *other = recording_read("volume-info.xml");
+    _cleanup_(xml_freep) struct xml_document *help = recorded_document("volume-set-help-xml.xml");
+    _cleanup_(xml_freep) struct xml_document *other = recorded_document("volume-info.xml");
     _cleanup_(error_freep) struct error *err = NULL, *second = NULL;
     struct gluster_options options = { 0 };
 
