@@ -67,8 +67,13 @@ bricks_check_online(const struct volume_status *status, struct error **err)
 bool
 brick_spare_check_healed(const struct heal_info *info, const char *name, struct error **err)
 {
+    bool looked = false;
+
     for (size_t i = 0; i < info->count; i++) {
-        if (strcmp(info->bricks[i].name, name) != 0 || info->bricks[i].entries == 0)
+        if (strcmp(info->bricks[i].name, name) != 0 || !info->bricks[i].connected)
+            continue;
+        looked = true;
+        if (info->bricks[i].entries == 0)
             continue;
         error_set(err, ERROR_WRONG_STATE,
                   "'%s' cannot be spared: %" PRIu64 " of its entries are still to be healed to the "
@@ -78,7 +83,15 @@ brick_spare_check_healed(const struct heal_info *info, const char *name, struct 
         error_data_text(err, "needs", "nothing to be healed from the brick, or force");
         return error_data_number(err, "entries", (int64_t)info->bricks[i].entries);
     }
-    return true;
+    if (looked)
+        return true;
+    error_set(
+        err, ERROR_WRONG_STATE,
+        "'%s' cannot be spared: it is online and does not tell what is still to be healed from "
+        "it; try again, or pass 'force'",
+        name);
+    error_data_text(err, "state", "unknown");
+    return error_data_text(err, "needs", "nothing to be healed from the brick, or force");
 }
 
 bool
