@@ -402,7 +402,8 @@ gluster_command_run(const struct gluster_command *command, struct xml_document *
         return false;
     if (!is_xml(&output))
         return judge_text(command, &output, &errors, status, err);
-    if (!xml_parse(output.bytes, output.length, &document, err) || !judge(command, document, err))
+    if (!xml_parse("gluster", output.bytes, output.length, &document, err) ||
+        !judge(command, document, err))
         return false;
     if (ret_document)
         *ret_document = TAKE(document);

@@ -13,7 +13,7 @@
 #include "agent/base/error.h"
 #include "agent/base/text.h"
 #include "agent/call.h"
-#include "gluster/xml.h"
+#include "agent/base/xml.h"
 
 struct gluster_command {
     const char *const *arguments; /* behind "gluster --mode=script --xml", NULL-terminated */

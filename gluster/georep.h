@@ -14,7 +14,7 @@
 #include "agent/base/json-writer.h"
 #include "agent/verb.h"
 #include "gluster/question.h"
-#include "gluster/xml.h"
+#include "agent/base/xml.h"
 
 struct georep_worker {
     char *brick;       /* "HOST:/PATH"; owned, as all */

@@ -48,12 +48,11 @@ libhostler_a_SOURCES += \
   gluster/volume-verbs.c gluster/volume-verbs.h \
   gluster/volume.c gluster/volume.h \
   gluster/watch.c gluster/watch.h \
-  gluster/watched-fd.c gluster/watched-fd.h \
-  gluster/xml.c gluster/xml.h
+  gluster/watched-fd.c gluster/watched-fd.h
 
 UNIT_TESTS += tests/unit/test-brick tests/unit/test-brick-offline tests/unit/test-brick-spare \
   tests/unit/test-georep tests/unit/test-gluster-command tests/unit/test-gluster-status tests/unit/test-gluster-watch \
-  tests/unit/test-gluster-xml tests/unit/test-heal tests/unit/test-operation \
+  tests/unit/test-heal tests/unit/test-operation \
   tests/unit/test-option tests/unit/test-peer tests/unit/test-peer-roll tests/unit/test-peer-watch \
   tests/unit/test-profile tests/unit/test-question tests/unit/test-quota tests/unit/test-top \
   tests/unit/test-volume-layout tests/unit/test-volume-snapshot

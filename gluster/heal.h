@@ -15,7 +15,7 @@
 #include "agent/verb.h"
 #include "gluster/question.h"
 #include "gluster/volume.h"
-#include "gluster/xml.h"
+#include "agent/base/xml.h"
 
 struct heal_file {
     char *path; /* within the volume; NULL: the brick knows it by its gfid only; owned */

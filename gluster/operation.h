@@ -15,7 +15,7 @@
 #include "gluster/peer.h"
 #include "gluster/question.h"
 #include "gluster/volume.h"
-#include "gluster/xml.h"
+#include "agent/base/xml.h"
 
 enum operation_kind {
     OPERATION_REBALANCE,

@@ -12,7 +12,7 @@
 #include "agent/base/error.h"
 #include "agent/verb.h"
 #include "gluster/question.h"
-#include "gluster/xml.h"
+#include "agent/base/xml.h"
 
 struct volume;
 

@@ -8,7 +8,7 @@
 #include "agent/base/error.h"
 #include "agent/verb.h"
 #include "gluster/question.h"
-#include "gluster/xml.h"
+#include "agent/base/xml.h"
 
 struct peer {
     char *uuid, *host; /* owned; the glusterd that was asked calls itself "localhost" */

@@ -11,7 +11,7 @@
 #include "agent/base/error.h"
 #include "agent/base/json-writer.h"
 #include "agent/verb.h"
-#include "gluster/xml.h"
+#include "agent/base/xml.h"
 
 /* Requests of one kind. */
 struct profile_operation {

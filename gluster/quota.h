@@ -11,7 +11,7 @@
 #include "agent/base/json-writer.h"
 #include "agent/verb.h"
 #include "gluster/question.h"
-#include "gluster/xml.h"
+#include "agent/base/xml.h"
 
 /* Of one kind: bytes, or objects. */
 struct quota_bound {

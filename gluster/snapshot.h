@@ -11,7 +11,7 @@
 
 #include "agent/base/error.h"
 #include "gluster/question.h"
-#include "gluster/xml.h"
+#include "agent/base/xml.h"
 
 /* The rest is told of the bricks of an activated snapshot only. */
 struct volume_snapshot_brick {

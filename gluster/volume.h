@@ -8,7 +8,7 @@
 #include "agent/base/error.h"
 #include "agent/verb.h"
 #include "gluster/question.h"
-#include "gluster/xml.h"
+#include "agent/base/xml.h"
 
 struct brick {
     char *name;      /* "HOST:/PATH": how glusterd names it, and our verbs too; owned, as all */

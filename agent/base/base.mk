@@ -13,7 +13,8 @@ libhostler_a_SOURCES += \
   agent/base/name.c agent/base/name.h \
   agent/base/post.c agent/base/post.h \
   agent/base/text.c agent/base/text.h \
-  agent/base/thread.c agent/base/thread.h
+  agent/base/thread.c agent/base/thread.h \
+  agent/base/xml.c agent/base/xml.h
 
 UNIT_TESTS += \
   tests/unit/test-child \
@@ -24,4 +25,5 @@ UNIT_TESTS += \
   tests/unit/test-log \
   tests/unit/test-name \
   tests/unit/test-post \
-  tests/unit/test-text
+  tests/unit/test-text \
+  tests/unit/test-xml

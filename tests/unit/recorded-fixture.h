@@ -15,7 +15,7 @@
 #include <cmocka.h>
 
 #include "agent/base/text.h"
-#include "gluster/xml.h"
+#include "agent/base/xml.h"
 
 static inline void
 recorded_read(const char *name, struct text *ret_text)
@@ -42,7 +42,7 @@ recorded_document(const char *name)
     struct error *error = NULL;
 
     recorded_read(name, &text);
-    if (!xml_parse(text.bytes, text.length, &document, &error))
+    if (!xml_parse("gluster", text.bytes, text.length, &document, &error))
         fail_msg("%s: %s", name, error->message);
     return document;
 }

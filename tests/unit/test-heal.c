@@ -36,7 +36,7 @@ info_of(const char *name, size_t limit, size_t size)
     _cleanup_(error_freep) struct error *err = NULL;
     struct heal_info info = { 0 };
 
-    if (!xml_parse(text, strlen(text), &document, &err) ||
+    if (!xml_parse("gluster", text, strlen(text), &document, &err) ||
         !heal_info_read(document, limit, size, &info, &err))
         fail_msg("%s: %s", name, err->message);
     return info;

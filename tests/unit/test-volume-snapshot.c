@@ -26,7 +26,7 @@ parse(const char *text)
     _cleanup_(error_freep) struct error *err = NULL;
     struct xml_document *document = NULL;
 
-    if (!xml_parse(text, strlen(text), &document, &err))
+    if (!xml_parse("gluster", text, strlen(text), &document, &err))
         fail_msg("%s: %s", text, err->message);
     return document;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <config.h>
 
-#include "gluster/xml.h"
+#include "agent/base/xml.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -21,7 +21,7 @@ document_of(const char *text)
     _cleanup_(error_freep) struct error *err = NULL;
     struct xml_document *document;
 
-    if (!xml_parse(text, strlen(text), &document, &err))
+    if (!xml_parse("gluster", text, strlen(text), &document, &err))
         fail_msg("%s: %s", text, err->message);
     return document;
 }
@@ -32,7 +32,7 @@ assert_refused_sized(const char *text, size_t size)
     _cleanup_(error_freep) struct error *err = NULL;
     struct xml_document *document = NULL;
 
-    if (xml_parse(text, size, &document, &err))
+    if (xml_parse("gluster", text, size, &document, &err))
         fail_msg("taken: %.200s", text);
     assert_int_equal(err->code, ERROR_BACKEND_FAILED);
     assert_non_null(strstr(err->data, "\"text\":\""));
@@ -145,6 +145,67 @@ refuses_what_is_no_document(void **unused)
     assert_refused(deep.bytes);
 }
 
+static void
+what_is_written_is_escaped_and_reads_the_same(void **unused)
+{
+    static const char hostile[] = "a'b\"c<d>&e;]]>\tf\ng";
+    _cleanup_(xml_writer_freep) struct xml_writer *writer = xml_writer_new();
+    _cleanup_(xml_freep) struct xml_document *document = NULL;
+    _cleanup_free_ char *text = NULL, *attribute = NULL;
+    const struct xml_node *root;
+    uint64_t value = 0;
+
+    (void)unused;
+    xml_element(writer, "domain");
+    xml_attr(writer, "type", hostile);
+    xml_attr(writer, "absent", NULL);
+    xml_attr_number(writer, "id", UINT64_MAX);
+    xml_leaf(writer, "name", hostile);
+    xml_leaf(writer, "none", NULL);
+    xml_leaf_number(writer, "memory", 5);
+    xml_flag(writer, "target", "dev", "vda");
+    xml_element(writer, "open"); /* ended by taking it */
+    text = xml_writer_take(writer);
+    document = document_of(text);
+    root = xml_root(document);
+    attribute = xml_attribute(root, "type");
+    assert_string_equal(attribute, hostile);
+    assert_string_equal(xml_text(root, "name"), hostile);
+    assert_null(xml_child(root, "none"));
+    assert_false(xml_attribute_is(root, "absent", ""));
+    assert_true(xml_attribute_number(root, "id", &value));
+    assert_true(value == UINT64_MAX);
+    assert_false(xml_attribute_number(root, "type", &value));
+    assert_int_equal(xml_count(root, "memory"), 5);
+    assert_true(xml_attribute_is(xml_child(root, "target"), "dev", "vda"));
+    assert_non_null(xml_child(root, "open"));
+}
+
+static void
+a_copy_takes_its_namespaces_along(void **unused)
+{
+    _cleanup_(xml_freep) struct xml_document *from =
+        document_of("<a xmlns:h='urn:h'><m><h:note k='1'>x &amp; y</h:note></m></a>");
+    _cleanup_(xml_writer_freep) struct xml_writer *writer = xml_writer_new();
+    _cleanup_(xml_freep) struct xml_document *document = NULL;
+    _cleanup_free_ char *text = NULL, *dumped = xml_dump(xml_child(xml_root(from), "m"));
+    _cleanup_(xml_freep) struct xml_document *alone = document_of(dumped);
+
+    (void)unused;
+    assert_string_equal(xml_text(xml_root(alone), "note"), "x & y");
+    xml_element(writer, "b");
+    xml_put_copy(writer, xml_child(xml_root(from), "m"));
+    text = xml_writer_take(writer);
+    document = document_of(text);
+    assert_string_equal(xml_text(xml_child(xml_root(document), "m"), "note"), "x & y");
+    assert_non_null(strstr(text, "urn:h"));
+    /* empty again */
+    xml_element(writer, "c");
+    free(TAKE(text));
+    text = xml_writer_take(writer);
+    assert_string_equal(text, "<c/>");
+}
+
 int
 main(void)
 {
@@ -154,6 +215,8 @@ main(void)
         cmocka_unit_test(refuses_what_is_cut_short_at_any_byte),
         cmocka_unit_test(refuses_document_types_and_so_entities_of_all_kinds),
         cmocka_unit_test(refuses_what_is_no_document),
+        cmocka_unit_test(what_is_written_is_escaped_and_reads_the_same),
+        cmocka_unit_test(a_copy_takes_its_namespaces_along),
     };
 
     xml_prepare();

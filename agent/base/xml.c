@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <config.h>
 
-#include "gluster/xml.h"
+#include "agent/base/xml.h"
 
+#include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <libxml/parser.h>
 #include <libxml/tree.h>
+#include <libxml/xmlwriter.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,7 +40,7 @@ xml_prepare(void)
     xmlInitParser();
 }
 
-/* glusterd's answers have no document type; one that has wants something of us. */
+/* No backend's answer has a document type; one that has wants something of us. */
 static void
 refuse_document_type(void *context, const xmlChar *name, const xmlChar *external_id,
                      const xmlChar *system_id)
@@ -52,10 +55,12 @@ refuse_document_type(void *context, const xmlChar *name, const xmlChar *external
 }
 
 static bool
-refuse(const char *reason, struct error **err)
+refuse(const char *backend, const char *reason, struct error **err)
 {
-    error_set(err, ERROR_BACKEND_FAILED, "cannot read what gluster printed: %s", reason);
-    error_data_text(err, "backend", "gluster");
+    if (!backend)
+        return error_set(err, ERROR_INVALID_PARAMS, "it is no XML that can be read: %s", reason);
+    error_set(err, ERROR_BACKEND_FAILED, "cannot read what %s has told: %s", backend, reason);
+    error_data_text(err, "backend", "%s", backend);
     return error_data_text(err, "text", "%s", reason);
 }
 
@@ -72,25 +77,26 @@ last_reason(xmlParserCtxt *parser, char *room, size_t size)
 }
 
 bool
-xml_parse(const char *bytes, size_t size, struct xml_document **ret_document, struct error **err)
+xml_parse(const char *backend, const char *bytes, size_t size, struct xml_document **ret_document,
+          struct error **err)
 {
     xmlParserCtxt *parser;
     xmlDoc *document;
     char room[256];
 
     if (size == 0)
-        return refuse("it printed nothing", err);
+        return refuse(backend, "it is empty", err);
     if (size > INT_MAX)
-        return refuse("it is too large", err);
+        return refuse(backend, "it is too large", err);
     parser = xmlNewParserCtxt();
     if (!parser)
-        return refuse("no memory for it", err);
+        return refuse(backend, "no memory for it", err);
     parser->sax->internalSubset = refuse_document_type;
     document = xmlCtxtReadMemory(parser, bytes, (int)size, NULL, NULL,
                                  XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING |
                                      XML_PARSE_NOCDATA);
     if (!document || !xmlDocGetRootElement(document)) {
-        refuse(last_reason(parser, room, sizeof(room)), err);
+        refuse(backend, last_reason(parser, room, sizeof(room)), err);
         xmlFreeDoc(document);
         xmlFreeParserCtxt(parser);
         return false;
@@ -159,7 +165,7 @@ xml_name(const struct xml_node *node)
 const char *
 xml_content(const struct xml_node *node)
 {
-    /* Text is one node: comments apart, which glusterd does not write, the parser joins its pieces. */
+    /* Text is one node: comments apart, which backends do not write, the parser joins its pieces. */
     const xmlNode *child = node ? lib_node(node)->children : NULL;
 
     return child && child->type == XML_TEXT_NODE && child->content ? (const char *)child->content
@@ -236,4 +242,177 @@ xml_children(const struct xml_node *parent, const char *name)
     for (XML_EACH(node, parent, name))
         count++;
     return count;
+}
+
+bool
+xml_attribute_number(const struct xml_node *node, const char *name, uint64_t *ret_value)
+{
+    _cleanup_free_ char *text = xml_attribute(node, name);
+    uint64_t value;
+    char *end;
+
+    if (!text || !read_number(text, &value, &end) || *end)
+        return false;
+    *ret_value = value;
+    return true;
+}
+
+bool
+xml_attribute_is(const struct xml_node *node, const char *name, const char *value)
+{
+    _cleanup_free_ char *text = xml_attribute(node, name);
+
+    return text && strcmp(text, value) == 0;
+}
+
+/* ---- writing: what libxml2 refuses here is want of memory ---- */
+
+struct xml_writer {
+    xmlBuffer *buffer;
+    xmlTextWriter *writer;
+};
+
+static const xmlChar *
+lib_text(const char *text)
+{
+    return (const xmlChar *)text;
+}
+
+static void
+require(bool done)
+{
+    assert(done);
+}
+
+/* A copy has the declarations of its namespaces with it, which may stand further up. */
+static char *
+dump(const struct xml_node *node)
+{
+    xmlDoc *document = xmlNewDoc(lib_text("1.0"));
+    xmlBuffer *buffer = xmlBufferCreate();
+    xmlNode *copy;
+    char *text;
+
+    require(document && buffer);
+    copy = xmlDocCopyNode((xmlNode *)(uintptr_t)lib_node(node), document, 1);
+    require(copy);
+    xmlDocSetRootElement(document, copy);
+    require(xmlNodeDump(buffer, document, copy, 0, 0) >= 0);
+    text = xstrdup((const char *)xmlBufferContent(buffer));
+    xmlBufferFree(buffer);
+    xmlFreeDoc(document);
+    return text;
+}
+
+char *
+xml_dump(const struct xml_node *node)
+{
+    return dump(node);
+}
+
+struct xml_writer *
+xml_writer_new(void)
+{
+    struct xml_writer *writer = xalloc(sizeof(*writer));
+
+    writer->buffer = xmlBufferCreate();
+    require(writer->buffer);
+    writer->writer = xmlNewTextWriterMemory(writer->buffer, 0);
+    require(writer->writer);
+    return writer;
+}
+
+void
+xml_writer_free(struct xml_writer *writer)
+{
+    if (!writer)
+        return;
+    xmlFreeTextWriter(writer->writer);
+    xmlBufferFree(writer->buffer);
+    free(writer);
+}
+
+void
+xml_element(struct xml_writer *writer, const char *name)
+{
+    require(xmlTextWriterStartElement(writer->writer, lib_text(name)) >= 0);
+}
+
+void
+xml_element_end(struct xml_writer *writer)
+{
+    require(xmlTextWriterEndElement(writer->writer) >= 0);
+}
+
+void
+xml_attr(struct xml_writer *writer, const char *name, const char *value)
+{
+    if (value)
+        require(xmlTextWriterWriteAttribute(writer->writer, lib_text(name), lib_text(value)) >= 0);
+}
+
+void
+xml_attr_number(struct xml_writer *writer, const char *name, uint64_t value)
+{
+    char text[32];
+
+    (void)snprintf(text, sizeof(text), "%" PRIu64, value);
+    xml_attr(writer, name, text);
+}
+
+void
+xml_put_text(struct xml_writer *writer, const char *text)
+{
+    require(xmlTextWriterWriteString(writer->writer, lib_text(text)) >= 0);
+}
+
+void
+xml_leaf(struct xml_writer *writer, const char *name, const char *text)
+{
+    if (!text)
+        return;
+    xml_element(writer, name);
+    xml_put_text(writer, text);
+    xml_element_end(writer);
+}
+
+void
+xml_leaf_number(struct xml_writer *writer, const char *name, uint64_t value)
+{
+    char text[32];
+
+    (void)snprintf(text, sizeof(text), "%" PRIu64, value);
+    xml_leaf(writer, name, text);
+}
+
+void
+xml_flag(struct xml_writer *writer, const char *name, const char *attr, const char *value)
+{
+    xml_element(writer, name);
+    xml_attr(writer, attr, value);
+    xml_element_end(writer);
+}
+
+void
+xml_put_copy(struct xml_writer *writer, const struct xml_node *node)
+{
+    _cleanup_free_ char *text = dump(node);
+
+    require(xmlTextWriterWriteRaw(writer->writer, lib_text(text)) >= 0);
+}
+
+char *
+xml_writer_take(struct xml_writer *writer)
+{
+    size_t size;
+    char *text;
+
+    require(xmlTextWriterEndDocument(writer->writer) >= 0 &&
+            xmlTextWriterFlush(writer->writer) >= 0);
+    text = xstrdup((const char *)xmlBufferContent(writer->buffer));
+    size = strlen(text);
+    if (size > 0 && text[size - 1] == '\n')
+        text[size - 1] = '\0';
+    xmlBufferEmpty(writer->buffer);
+    return text;
 }
