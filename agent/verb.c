@@ -130,12 +130,34 @@ verb_at(const struct verb_index *index, size_t n)
     return n < index->verb_count ? index->verbs[n] : NULL;
 }
 
-void
-verb_args_free(const struct verb *verb, void *args)
+static void
+free_record(const struct param *param, void *record)
 {
-    if (!args)
-        return;
-    for (const struct param *param = verb->params; param && param->name; param++) {
+    if (record)
+        params_done(param->members, record);
+    free(record);
+}
+
+static void
+records_done(const struct param *param, struct records *records)
+{
+    for (size_t i = 0; i < records->count; i++)
+        params_done(param->members, (char *)records->all + i * param->member_size);
+    free(records->all);
+}
+
+static void
+free_texts(char **texts)
+{
+    for (char **text = texts; text && *text; text++)
+        free(*text);
+    free(texts);
+}
+
+void
+params_done(const struct param *params, void *args)
+{
+    for (const struct param *param = params; param && param->name; param++) {
         void *member = (char *)args + param->offset;
 
         switch (param->type) {
@@ -144,11 +166,9 @@ verb_args_free(const struct verb *verb, void *args)
         case PARAM_PATH:
         case PARAM_OBJECT: free(*(char **)member); break;
         case PARAM_TASK: free(((struct task_reference *)member)->text); break;
-        case PARAM_TEXTS:
-            for (char **text = *(char ***)member; text && *text; text++)
-                free(*text);
-            free(*(char ***)member);
-            break;
+        case PARAM_TEXTS: free_texts(*(char ***)member); break;
+        case PARAM_RECORD: free_record(param, *(void **)member); break;
+        case PARAM_RECORDS: records_done(param, member); break;
         case PARAM_TYPE_UNSET:
         case PARAM_SIZE:
         case PARAM_INTEGER:
@@ -156,6 +176,13 @@ verb_args_free(const struct verb *verb, void *args)
         case PARAM_CHOICE: break;
         }
     }
+}
+
+void
+verb_args_free(const struct verb *verb, void *args)
+{
+    if (args)
+        params_done(verb->params, args);
     free(args);
 }
 

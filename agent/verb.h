@@ -36,12 +36,20 @@ enum param_type {
     PARAM_BOOL,    /* bool */
     PARAM_CHOICE,  /* const char *: one of .choices; points into the table */
     PARAM_OBJECT,  /* char *: a JSON object as compact text, at most .maximum bytes (0: 65,536) */
-    PARAM_TEXTS    /* char **: NULL-terminated array of strings; at most 1,000 */
+    PARAM_TEXTS,   /* char **: NULL-terminated array of strings; at most 1,000 */
+    PARAM_RECORD,  /* void *: an object of .members, whose struct has .member_size; NULL: absent */
+    PARAM_RECORDS  /* struct records: a list of those, from .minimum to .maximum of them */
 };
 
 struct task_reference {
     char *text;  /* owned; a string id, or a number as it was written */
     bool number; /* of the calling connection */
+};
+
+/* A list of records: all[i] of the member's own struct, one behind the other. */
+struct records {
+    void *all; /* owned; NULL when there are none */
+    size_t count;
 };
 
 struct param {
@@ -50,11 +58,14 @@ struct param {
     enum param_type type;
     bool required;
     bool make_uuid;       /* PARAM_NAME: a fresh UUID when it is absent */
+    bool one_line;        /* PARAM_TEXT: no control characters */
     size_t offset;        /* of the member in the args struct */
     size_t present;       /* offset + 1 of a bool set when the caller gave it; 0: none */
     const char *fallback; /* JSON of the value when absent; NULL: the member stays zero */
     int64_t minimum, maximum;
-    const char *const *choices; /* PARAM_CHOICE: NULL-terminated */
+    const char *const *choices;  /* PARAM_CHOICE: NULL-terminated */
+    const struct param *members; /* PARAM_RECORD and PARAM_RECORDS: ends with an empty one */
+    size_t member_size;          /* likewise: of the struct that .members' offsets are of */
 };
 
 /* What a verb answers, for discovery and for the tests that check each reply against it. */
@@ -157,6 +168,8 @@ const struct verb *verb_find(const struct verb_index *index, const char *name, s
 /* The n-th verb in the order of the tables, or NULL past the end. */
 const struct verb *verb_at(const struct verb_index *index, size_t n);
 
+/* Frees what the members of the struct own that a table filled, but not the struct. */
+void params_done(const struct param *params, void *args);
 /* Frees an args struct that rpc/args.c filled, and what its members own.  NULL is fine. */
 void verb_args_free(const struct verb *verb, void *args);
 const char *role_name(enum role role);

@@ -10,6 +10,19 @@ import sys
 KINDS = {"reads": "only reads", "changes": "answers when it is done", "answersEarly": "answers early and runs on",
          "readsLong": "only reads; kept like long work"}
 
+
+
+def row(name, type_, required, about, schema):
+    """A parameter's line, and behind it those of the members that it is a record of."""
+    kind = " \\| ".join(f"`{choice}`" for choice in schema["enum"]) if "enum" in schema else type_
+    default = "required" if required else json.dumps(schema["default"]) if "default" in schema else ""
+    print(f"| `{name}` | {kind} | {default} | {about} |")
+    record = schema.get("items", schema)
+    for member, inner in record.get("properties", {}).items():
+        row(f"{name}{'[]' if 'items' in schema else ''}.{member}", inner["x-type"], member in record["required"],
+            inner["description"], inner)
+
+
 document = json.load(sys.stdin)
 print("# Protocol\n\nMade from the verb tables by `doc/protocol-from-openrpc.py`; `rpc.discover` answers the same as an"
       " OpenRPC\ndocument. How calls, ids, errors and events work: `doc/architecture.md`. Beside its own parameters"
@@ -27,10 +40,7 @@ for method in document["methods"]:
     if method["params"]:
         print("\n| parameter | type | default | |\n| --- | --- | --- | --- |")
         for param in method["params"]:
-            schema = param["schema"]
-            kind = " \\| ".join(f"`{choice}`" for choice in schema["enum"]) if "enum" in schema else param["x-type"]
-            default = "required" if param["required"] else json.dumps(schema["default"]) if "default" in schema else ""
-            print(f"| `{param['name']}` | {kind} | {default} | {param['description']} |")
+            row(param["name"], param["x-type"], param["required"], param["description"], param["schema"])
     if method["errors"]:
         print("\nErrors: " + ", ".join(f"`{error['data']['name']}`" for error in method["errors"]) + ".")
 print("\n## Errors\n\n| code | name | when |\n| --- | --- | --- |")

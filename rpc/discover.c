@@ -5,7 +5,8 @@
  *
  *   of a method     x-role (viewer, operator, admin), x-kind (reads, changes, answersEarly,
  *                   readsLong), x-aliases
- *   of a parameter  x-type (name, text, path, task, size, integer, bool, choice, object, texts)
+ *   of a parameter  x-type (name, text, path, task, size, integer, bool, choice, object, texts,
+ *                   record, records); in the schema for a member of a record
  *   of the whole    x-common-params (of every method), x-errors (all there are), x-topics
  */
 #include <config.h>
@@ -30,8 +31,10 @@ static const char *const type_names[] = {
     [PARAM_NAME] = "name",   [PARAM_TEXT] = "text",     [PARAM_PATH] = "path",
     [PARAM_TASK] = "task",   [PARAM_SIZE] = "size",     [PARAM_INTEGER] = "integer",
     [PARAM_BOOL] = "bool",   [PARAM_CHOICE] = "choice", [PARAM_OBJECT] = "object",
-    [PARAM_TEXTS] = "texts",
+    [PARAM_TEXTS] = "texts", [PARAM_RECORD] = "record", [PARAM_RECORDS] = "records",
 };
+
+static void write_param_schema(const struct param *param, struct writer *writer);
 
 static void
 write_string_schema(const char *pattern, struct writer *writer)
@@ -74,6 +77,48 @@ write_strings(const char *key, const char *const *strings, struct writer *writer
 }
 
 static void
+write_required(const struct param *members, struct writer *writer)
+{
+    writer_key(writer, "required");
+    writer_array(writer);
+    for (const struct param *member = members; member->name; member++)
+        if (member->required)
+            writer_string(writer, member->name);
+    writer_end_array(writer);
+}
+
+static void
+write_record_schema(const struct param *members, struct writer *writer)
+{
+    writer_member_string(writer, "type", "object");
+    writer_key(writer, "properties");
+    writer_object(writer);
+    for (const struct param *member = members; member->name; member++) {
+        writer_key(writer, member->name);
+        writer_object(writer);
+        writer_member_string(writer, "description", member->about);
+        write_param_schema(member, writer);
+        writer_member_string(writer, "x-type", type_names[member->type]);
+        writer_end_object(writer);
+    }
+    writer_end_object(writer);
+    write_required(members, writer);
+    writer_member_bool(writer, "additionalProperties", false);
+}
+
+static void
+write_records_schema(const struct param *param, struct writer *writer)
+{
+    writer_member_string(writer, "type", "array");
+    writer_member_integer(writer, "minItems", param->minimum);
+    writer_member_integer(writer, "maxItems", param->maximum);
+    writer_key(writer, "items");
+    writer_object(writer);
+    write_record_schema(param->members, writer);
+    writer_end_object(writer);
+}
+
+static void
 write_type_schema(const struct param *param, struct writer *writer)
 {
     switch (param->type) {
@@ -96,8 +141,18 @@ write_type_schema(const struct param *param, struct writer *writer)
         write_string_schema(NULL, writer);
         writer_end_object(writer);
         break;
+    case PARAM_RECORD: write_record_schema(param->members, writer); break;
+    case PARAM_RECORDS: write_records_schema(param, writer); break;
     case PARAM_TYPE_UNSET: break;
     }
+}
+
+static void
+write_param_schema(const struct param *param, struct writer *writer)
+{
+    write_type_schema(param, writer);
+    if (param->fallback)
+        writer_member_json(writer, "default", param->fallback);
 }
 
 static void
@@ -111,9 +166,7 @@ write_params(const struct param *params, struct writer *writer)
         writer_member_bool(writer, "required", param->required);
         writer_key(writer, "schema");
         writer_object(writer);
-        write_type_schema(param, writer);
-        if (param->fallback)
-            writer_member_json(writer, "default", param->fallback);
+        write_param_schema(param, writer);
         writer_end_object(writer);
         writer_member_string(writer, "x-type", type_names[param->type]);
         writer_end_object(writer);

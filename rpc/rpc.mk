@@ -34,7 +34,7 @@ UNIT_TESTS += tests/unit/test-range tests/unit/test-subscription
 UNIT_TESTS += tests/unit/test-auth tests/unit/test-origin tests/unit/test-session \
   tests/unit/test-admission tests/unit/test-audience tests/unit/test-exchange tests/unit/test-http tests/unit/test-metrics \
   tests/unit/test-tls tests/unit/test-websocket
-libhostler_a_SOURCES += rpc/value.c rpc/value.h
+libhostler_a_SOURCES += rpc/filling.c rpc/filling.h rpc/value.c rpc/value.h
 UNIT_TESTS += tests/unit/test-answer tests/unit/test-args tests/unit/test-discover \
   tests/unit/test-dispatch tests/unit/test-envelope tests/unit/test-fuzz-corpus \
   tests/unit/test-rate tests/unit/test-request tests/unit/test-scan tests/unit/test-value

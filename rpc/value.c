@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "agent/base/name.h"
+#include "rpc/filling.h"
 
 #define TEXT_SIZE_MAX 4096
 #define PATH_SIZE_MAX 4095
@@ -62,6 +63,15 @@ take_path(const struct param *param, struct slice value, char **ret_path, struct
 }
 
 static bool
+check_one_line(const char *name, const char *text, struct error **err)
+{
+    for (const char *c = text; *c; c++)
+        if ((unsigned char)*c < 0x20 || *c == 0x7f)
+            return error_param(err, name, "must hold no control characters");
+    return true;
+}
+
+static bool
 take_text(const struct param *param, struct slice value, char **ret_text, struct error **err)
 {
     _cleanup_free_ char *text = NULL;
@@ -72,6 +82,8 @@ take_text(const struct param *param, struct slice value, char **ret_text, struct
     if (strlen(text) < (size_t)param->minimum)
         return error_param(err, param->name, "must be at least %" PRId64 " byte%s long",
                            param->minimum, param->minimum == 1 ? "" : "s");
+    if (param->one_line && !check_one_line(param->name, text, err))
+        return false;
     *ret_text = TAKE(text);
     return true;
 }
@@ -240,20 +252,31 @@ free_texts(char ***texts)
     free(*texts);
 }
 
+static size_t
+count_elements(struct slice array)
+{
+    struct scan scan;
+    struct slice element;
+    size_t count = 0;
+
+    scan_inside(&scan, array);
+    while (scan_element(&scan, &element))
+        count++;
+    return count;
+}
+
 static bool
 take_texts(const struct param *param, struct slice value, char ***ret_texts, struct error **err)
 {
     _cleanup_(free_texts) char **texts = NULL;
-    size_t count = 0;
+    size_t count;
     struct scan scan;
     struct slice element;
 
     if (*value.text != '[')
         return error_param(err, param->name, "must be an array of strings, not %s",
                            slice_kind(value));
-    scan_inside(&scan, value);
-    while (scan_element(&scan, &element))
-        count++;
+    count = count_elements(value);
     if (count > TEXTS_MAX)
         return error_param(err, param->name, "must hold at most %d strings", TEXTS_MAX);
     texts = xalloc((count + 1) * sizeof(*texts));
@@ -263,6 +286,63 @@ take_texts(const struct param *param, struct slice value, char ***ret_texts, str
             return false;
     *ret_texts = TAKE(texts);
     return true;
+}
+
+static bool
+take_record(const struct param *param, struct slice value, void **ret_record, struct error **err)
+{
+    _cleanup_free_ void *record = xalloc(param->member_size);
+
+    if (!filling_record(param->members, param->name, value, record, err))
+        return false;
+    *ret_record = TAKE(record);
+    return true;
+}
+
+static bool
+fill_records(const struct param *param, struct slice value, struct records *records,
+             struct error **err)
+{
+    struct scan scan;
+    struct slice element;
+
+    scan_inside(&scan, value);
+    for (; scan_element(&scan, &element); records->count++) {
+        _cleanup_free_ char *place = xprintf("%s[%zu]", param->name, records->count);
+        void *record = (char *)records->all + records->count * param->member_size;
+
+        if (!filling_record(param->members, place, element, record, err))
+            return false;
+    }
+    return true;
+}
+
+static bool
+take_records(const struct param *param, struct slice value, struct records *ret_records,
+             struct error **err)
+{
+    struct records records = { 0 };
+    size_t count;
+
+    if (*value.text != '[')
+        return error_param(err, param->name, "must be an array of objects, not %s",
+                           slice_kind(value));
+    count = count_elements(value);
+    if (count < (size_t)param->minimum)
+        return error_param(err, param->name, "must hold at least %" PRId64, param->minimum);
+    if (count > (size_t)param->maximum)
+        return error_param(err, param->name, "must hold at most %" PRId64, param->maximum);
+    if (count == 0)
+        return true;
+    records.all = xalloc(count * param->member_size);
+    if (fill_records(param, value, &records, err)) {
+        *ret_records = records;
+        return true;
+    }
+    for (size_t i = 0; i < records.count; i++)
+        params_done(param->members, (char *)records.all + i * param->member_size);
+    free(records.all);
+    return false;
 }
 
 bool
@@ -279,6 +359,8 @@ value_take(const struct param *param, struct slice value, void *member, struct e
     case PARAM_CHOICE: return take_choice(param, value, member, err);
     case PARAM_OBJECT: return take_object(param, value, member, err);
     case PARAM_TEXTS: return take_texts(param, value, member, err);
+    case PARAM_RECORD: return take_record(param, value, member, err);
+    case PARAM_RECORDS: return take_records(param, value, member, err);
     case PARAM_TYPE_UNSET: break;
     }
     return error_set(err, ERROR_INTERNAL, "parameter '%s' has no type", param->name);

@@ -71,6 +71,20 @@ struct numbers_args {
     int64_t numbers[5];
 };
 
+struct inner_record {
+    uint64_t rate;
+    char *note;
+};
+
+struct part_record {
+    char *name;
+    const char *bus;
+    int64_t order;
+    bool has_order;
+    struct inner_record *inner;
+    char **tags;
+};
+
 struct every_args {
     char *name, *text, *path;
     struct task_reference task;
@@ -80,6 +94,8 @@ struct every_args {
     const char *choice;
     char *object;
     char **texts;
+    struct inner_record *record;
+    struct records parts; /* struct part_record */
     bool has_size;
 };
 
@@ -93,6 +109,23 @@ static const struct shape fake_shape = { .name = "Fake", .schema = "{}" };
           __VA_ARGS__)
 #define EVERY(member, param_name, ...)                                                             \
     PARAM(every_args, member, param_name, .about = "A parameter.", __VA_ARGS__)
+
+static const struct param inner_members[] = {
+    PARAM(inner_record, rate, "rate", .type = PARAM_SIZE, .maximum = 1000, .about = "In bytes."),
+    PARAM(inner_record, note, "note", .type = PARAM_TEXT, .one_line = true, .about = "A line."),
+    { 0 },
+};
+static const struct param part_members[] = {
+    PARAM(part_record, name, "name", .type = PARAM_NAME, .required = true, .about = "A name."),
+    PARAM(part_record, bus, "bus", .type = PARAM_CHOICE, .choices = CHOICES("virtio", "scsi"),
+          .fallback = "\"virtio\"", .about = "A bus."),
+    PARAM(part_record, order, "order", .type = PARAM_INTEGER, .minimum = 1, .maximum = 9,
+          .present = PRESENT(part_record, has_order), .about = "An order."),
+    PARAM(part_record, inner, "inner", .type = PARAM_RECORD, .members = inner_members,
+          .member_size = sizeof(struct inner_record), .about = "A record within."),
+    PARAM(part_record, tags, "tags", .type = PARAM_TEXTS, .about = "Tags."),
+    { 0 },
+};
 
 static const struct verb fake_verbs[] = {
     { FAKE_VERB("subtract", ROLE_VIEWER, VERB_READS), .args_size = sizeof(struct numbers_args),
@@ -124,7 +157,11 @@ static const struct verb fake_verbs[] = {
                  EVERY(choice, "choice", .type = PARAM_CHOICE,
                        .choices = CHOICES("red", "green", "blue"), .fallback = "\"green\""),
                  EVERY(object, "object", .type = PARAM_OBJECT, .maximum = 64),
-                 EVERY(texts, "texts", .type = PARAM_TEXTS)) },
+                 EVERY(texts, "texts", .type = PARAM_TEXTS),
+                 EVERY(record, "record", .type = PARAM_RECORD, .members = inner_members,
+                       .member_size = sizeof(struct inner_record)),
+                 EVERY(parts, "parts", .type = PARAM_RECORDS, .members = part_members,
+                       .member_size = sizeof(struct part_record), .maximum = 4)) },
     { 0 },
 };
 

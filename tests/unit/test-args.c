@@ -243,6 +243,98 @@ one_list_is_taken_by_position_too(void **state)
     }
 }
 
+static void
+records_fill_structs_of_their_own(void **state)
+{
+    struct common_args common;
+    struct every_args *args =
+        fill("every",
+             "{\"record\":{\"rate\":7},\"parts\":[{\"name\":\"a\",\"order\":2,\"tags\":[\"x\"],"
+             "\"inner\":{\"note\":\"n\"}},{\"n\\u0061me\":\"b\",\"bus\":\"scsi\",\"inner\":null}]}",
+             &common);
+    const struct part_record *parts = args->parts.all;
+
+    (void)state;
+    assert_int_equal(args->record->rate, 7);
+    assert_null(args->record->note);
+    assert_int_equal(args->parts.count, 2);
+    assert_string_equal(parts[0].name, "a");
+    assert_string_equal(parts[0].bus, "virtio");
+    assert_true(parts[0].has_order && parts[0].order == 2);
+    assert_string_equal(parts[0].inner->note, "n");
+    assert_string_equal(parts[0].tags[0], "x");
+    assert_string_equal(parts[1].name, "b");
+    assert_string_equal(parts[1].bus, "scsi");
+    assert_false(parts[1].has_order);
+    assert_null(parts[1].inner);
+    verb_args_free(verb_named("every"), args);
+}
+
+static void
+absent_records_are_none(void **state)
+{
+    static const char *const params[] = { "{}", "{\"record\":null,\"parts\":null}",
+                                          "{\"parts\":[]}" };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_COUNT(params); i++) {
+        struct common_args common;
+        struct every_args *args = fill("every", params[i], &common);
+
+        assert_null(args->record);
+        assert_null(args->parts.all);
+        assert_int_equal(args->parts.count, 0);
+        verb_args_free(verb_named("every"), args);
+    }
+}
+
+static void
+records_are_taken_by_position_too(void **state)
+{
+    struct common_args common;
+    struct every_args *args =
+        fill("every",
+             "[null,\"text\",null,null,null,null,null,null,null,null,null,{\"rate\":1},"
+             "[{\"name\":\"a\"}]]",
+             &common);
+
+    (void)state;
+    assert_int_equal(args->record->rate, 1);
+    assert_int_equal(args->parts.count, 1);
+    verb_args_free(verb_named("every"), args);
+}
+
+static void
+place_of_a_fault_within_a_record_is_named(void **state)
+{
+    (void)state;
+    assert_refused("every", "{\"record\":[]}", "record", "must be an object, not an array");
+    assert_refused("every", "{\"record\":{\"rate\":1001}}", "record.rate", "must be at most 1000");
+    assert_refused("every", "{\"record\":{\"note\":\"a\\nb\"}}", "record.note",
+                   "must hold no control characters");
+    assert_refused("every", "{\"record\":{\"size\":1}}", "record.size",
+                   "is unknown: 'record' takes 'rate', 'note'");
+    assert_refused("every", "{\"record\":{\"rate\":1,\"r\\u0061te\":2}}", "record.rate",
+                   "is given twice");
+    assert_refused("every", "{\"parts\":{}}", "parts",
+                   "must be an array of objects, not an object");
+    assert_refused("every", "{\"parts\":[{\"name\":\"a\"},7]}", "parts[1]",
+                   "must be an object, not a number");
+    assert_refused("every", "{\"parts\":[{\"name\":\"a\"},{\"tags\":[\"x\"]}]}", "parts[1].name",
+                   "is missing");
+    assert_refused("every", "{\"parts\":[{\"name\":\"a\"},{\"name\":\"b\",\"bus\":\"ide\"}]}",
+                   "parts[1].bus", "must be 'virtio' or 'scsi'");
+    assert_refused("every",
+                   "{\"parts\":[{\"name\":\"a\",\"inner\":{\"note\":\"n\"}},"
+                   "{\"name\":\"b\",\"inner\":{\"note\":\"n\",\"rate\":true}}]}",
+                   "parts[1].inner.rate", "must be an integer of bytes, not a boolean");
+    assert_refused("every", "{\"parts\":[{},{},{},{},{}]}", "parts", "must hold at most 4");
+    assert_refused("every", "{\"parts\":[{\"name\":null}]}", "parts[0].name",
+                   "must be a string, not null");
+    assert_refused("every", "{\"parts\":[{\"name\":\"a\",\"once\":true}]}", "parts[0].once",
+                   "is unknown");
+}
+
 int
 main(void)
 {
@@ -257,6 +349,10 @@ main(void)
         cmocka_unit_test(unknown_parameter_is_told_what_there_are),
         cmocka_unit_test(key_given_twice_is_refused_however_it_is_written),
         cmocka_unit_test(one_list_is_taken_by_position_too),
+        cmocka_unit_test(records_fill_structs_of_their_own),
+        cmocka_unit_test(absent_records_are_none),
+        cmocka_unit_test(records_are_taken_by_position_too),
+        cmocka_unit_test(place_of_a_fault_within_a_record_is_named),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

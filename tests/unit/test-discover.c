@@ -116,6 +116,12 @@ method_tells_role_kind_and_aliases(void **state)
     assert_json(json_object_get(method_named("rule"), "x-aliases"), "[]");
 }
 
+#define INNER_SCHEMA                                                                               \
+    "\"type\":\"object\",\"properties\":{\"rate\":{\"description\":\"In bytes.\","                 \
+    "\"type\":\"integer\",\"minimum\":0,\"maximum\":1000,\"x-type\":\"size\"},"                    \
+    "\"note\":{\"description\":\"A line.\",\"type\":\"string\",\"x-type\":\"text\"}},"             \
+    "\"required\":[],\"additionalProperties\":false"
+
 static void
 parameters_have_schemas_by_their_type(void **state)
 {
@@ -133,6 +139,19 @@ parameters_have_schemas_by_their_type(void **state)
           "{\"type\":\"string\",\"enum\":[\"red\",\"green\",\"blue\"],\"default\":\"green\"}" },
         { "object", "object", "{\"type\":\"object\"}" },
         { "texts", "texts", "{\"type\":\"array\",\"items\":{\"type\":\"string\"}}" },
+        { "record", "record", "{" INNER_SCHEMA "}" },
+        { "parts", "records",
+          "{\"type\":\"array\",\"minItems\":0,\"maxItems\":4,\"items\":{\"type\":\"object\","
+          "\"properties\":{\"name\":{\"description\":\"A name.\",\"type\":\"string\","
+          "\"pattern\":\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$\",\"x-type\":\"name\"},"
+          "\"bus\":{\"description\":\"A bus.\",\"type\":\"string\",\"enum\":[\"virtio\",\"scsi\"],"
+          "\"default\":\"virtio\",\"x-type\":\"choice\"},"
+          "\"order\":{\"description\":\"An order.\",\"type\":\"integer\",\"minimum\":1,"
+          "\"maximum\":9,\"x-type\":\"integer\"},"
+          "\"inner\":{\"description\":\"A record within.\"," INNER_SCHEMA
+          ",\"x-type\":\"record\"},\"tags\":{\"description\":\"Tags.\",\"type\":\"array\","
+          "\"items\":{\"type\":\"string\"},\"x-type\":\"texts\"}},"
+          "\"required\":[\"name\"],\"additionalProperties\":false}}" },
     };
     const json_t *params = json_object_get(method_named("every"), "params");
 

@@ -51,16 +51,16 @@ each_verb_says_what_it_is_and_who_may_call_it(void **state)
 }
 
 static void
-each_parameter_has_a_text_and_lies_within_its_struct(void **state)
+check_params(const struct param *params, const char *owner, size_t size)
 {
-    (void)state;
-    FOR_EACH_VERB(verb)
-    for (const struct param *param = verb->params; param && param->name; param++) {
-        print_message("%s %s\n", verb->name, param->name);
+    for (const struct param *param = params; param && param->name; param++) {
+        bool holds_records = param->type == PARAM_RECORD || param->type == PARAM_RECORDS;
+
+        print_message("%s %s\n", owner, param->name);
         assert_non_null(param->about);
-        assert_true(param->type > PARAM_TYPE_UNSET && param->type <= PARAM_TEXTS);
-        assert_true(param->offset < verb->args_size);
-        assert_true(param->present <= verb->args_size);
+        assert_true(param->type > PARAM_TYPE_UNSET && param->type <= PARAM_RECORDS);
+        assert_true(param->offset < size);
+        assert_true(param->present <= size);
         if (param->type == PARAM_SIZE)
             assert_non_null(strstr(param->about, "bytes"));
         if (param->type == PARAM_CHOICE)
@@ -68,7 +68,22 @@ each_parameter_has_a_text_and_lies_within_its_struct(void **state)
         assert_false(param->required && (param->fallback || param->make_uuid));
         if (param->make_uuid)
             assert_int_equal(param->type, PARAM_NAME);
+        if (param->one_line)
+            assert_int_equal(param->type, PARAM_TEXT);
+        if (param->type == PARAM_RECORDS)
+            assert_true(param->minimum >= 0 && param->maximum > 0);
+        assert_true(holds_records == (param->members != NULL));
+        if (holds_records)
+            check_params(param->members, param->name, param->member_size);
     }
+}
+
+static void
+each_parameter_has_a_text_and_lies_within_its_struct(void **state)
+{
+    (void)state;
+    FOR_EACH_VERB(verb)
+    check_params(verb->params, verb->name, verb->args_size);
 }
 
 static void
