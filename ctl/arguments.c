@@ -9,6 +9,7 @@
 
 #include "agent/base/text.h"
 #include "ctl/address.h"
+#include "ctl/record.h"
 #include "ctl/suggestion.h"
 #include "ctl/values.h"
 
@@ -351,6 +352,18 @@ set_member(struct parser *parser, const struct flag *flag, const char *text, str
 }
 
 static bool
+set_record(struct parser *parser, const struct flag *flag, const char *text, struct error **err)
+{
+    json_t *params = parser->invocation->params;
+    json_t *record = json_incref(json_object_get(params, flag->param));
+    bool added = record_add(flag, text, &record, err);
+
+    if (record)
+        must(json_object_set_new(params, flag->param, record));
+    return added;
+}
+
+static bool
 set_param(struct parser *parser, const struct flag *flag, const char *text, struct error **err)
 {
     json_t *params = parser->invocation->params, *present = json_object_get(params, flag->param);
@@ -358,6 +371,8 @@ set_param(struct parser *parser, const struct flag *flag, const char *text, stru
 
     if (flag->type == FLAG_OBJECT && !strchr("{[", text[strspn(text, " \t\n")]))
         return set_member(parser, flag, text, err);
+    if (flag->type == FLAG_RECORD || flag->type == FLAG_RECORDS)
+        return set_record(parser, flag, text, err);
     if (present && flag->type != FLAG_TEXTS)
         return error_set(err, ERROR_INVALID_PARAMS, "--%s is given twice", flag->name);
     if (!value_parse(flag, text, &value, err))
@@ -378,7 +393,8 @@ set_param(struct parser *parser, const struct flag *flag, const char *text, stru
 static bool
 set_more(struct parser *parser, const struct flag *flag, struct error **err)
 {
-    if (flag->type != FLAG_TEXTS && flag->type != FLAG_OBJECT)
+    if (flag->type != FLAG_TEXTS && flag->type != FLAG_OBJECT && flag->type != FLAG_RECORD &&
+        flag->type != FLAG_RECORDS)
         return true;
     while (parser->at < parser->count && strncmp(parser->words[parser->at], "--", 2) != 0)
         if (!set_param(parser, flag, parser->words[parser->at++], err))
@@ -428,26 +444,45 @@ parse_flag(struct parser *parser, struct error **err)
                : set_common(parser, (size_t)(common - common_flags), value, err);
 }
 
+static void resolve_members(const struct flag *flag, json_t *record);
+
+/* The values of 'flags' that stand in 'values'. */
+static void
+resolve_values(const struct flag *flags, size_t count, json_t *values)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct flag *flag = &flags[i];
+        json_t *value = json_object_get(values, flag->param);
+        const char *text = flag->type == FLAG_PATH ? json_string_value(value) : NULL;
+
+        if (text && *text) {
+            _cleanup_free_ char *path = value_absolute_path(text);
+            json_t *absolute = json_string(path);
+
+            if (!absolute) /* the folder's name is not UTF-8: the agent will say what it wants */
+                continue;
+            must(json_object_set_new(values, flag->param, absolute));
+        }
+        resolve_members(flag, value);
+    }
+}
+
+static void
+resolve_members(const struct flag *flag, json_t *record)
+{
+    if (flag->type == FLAG_RECORD)
+        resolve_values(flag->members, flag->member_count, record);
+    for (size_t i = 0; flag->type == FLAG_RECORDS && i < json_array_size(record); i++)
+        resolve_values(flag->members, flag->member_count, json_array_get(record, i));
+}
+
 static void
 resolve_paths(struct invocation *invocation)
 {
     const struct command *command = invocation->command;
 
-    if (command->kind == COMMAND_LOCAL || !address_is_here(invocation->settings.url))
-        return;
-    for (size_t i = 0; i < command->flag_count; i++) {
-        const struct flag *flag = &command->flags[i];
-        json_t *value = json_object_get(invocation->params, flag->param);
-
-        if (flag->type == FLAG_PATH && value && json_string_value(value)[0] != '\0') {
-            _cleanup_free_ char *path = value_absolute_path(json_string_value(value));
-            json_t *absolute = json_string(path);
-
-            if (!absolute) /* the folder's name is not UTF-8: the agent will say what it wants */
-                continue;
-            must(json_object_set_new(invocation->params, flag->param, absolute));
-        }
-    }
+    if (command->kind != COMMAND_LOCAL && address_is_here(invocation->settings.url))
+        resolve_values(command->flags, command->flag_count, invocation->params);
 }
 
 static bool

@@ -9,6 +9,7 @@
 
 #include "ctl/local.h"
 #include "ctl/output.h"
+#include "ctl/record.h"
 
 /* The words so far, understood. */
 struct place {
@@ -17,6 +18,7 @@ struct place {
     const struct command *command;
     bool helps;              /* 'help' came first: no flags follow */
     const struct flag *flag; /* whose value is to come; or NULL */
+    const struct flag *more; /* a record's, which may go on; or NULL */
 };
 
 /* Asks the program itself, so it cannot be out of date.  bash breaks words at '=', which is undone. */
@@ -28,7 +30,7 @@ static const char bash_script[] =
     "    local word index joined='' current=${COMP_WORDS[COMP_CWORD]}\n"
     "    for ((index = 1; index <= COMP_CWORD; index++)); do\n"
     "        word=${COMP_WORDS[index]}\n"
-    "        if [[ $word == '=' && ${#words[@]} -gt 0 && ${words[-1]} == --* ]]; then\n"
+    "        if [[ $word == '=' && ${#words[@]} -gt 0 ]]; then\n"
     "            words[-1]+='='\n"
     "            joined=yes\n"
     "        elif [[ -n $joined ]]; then\n"
@@ -39,13 +41,15 @@ static const char bash_script[] =
     "        fi\n"
     "    done\n"
     "    [[ $current == '=' ]] && current=''\n"
+    "    joined=${words[-1]%\"$current\"}\n"
     "    COMPREPLY=()\n"
     "    while IFS= read -r word; do\n"
     "        if [[ $word == ':files' ]]; then\n"
     "            compopt -o filenames 2>/dev/null\n"
     "            mapfile -t -O \"${#COMPREPLY[@]}\" COMPREPLY < <(compgen -f -- \"$current\")\n"
     "        else\n"
-    "            COMPREPLY+=(\"$word\")\n"
+    "            [[ $word == *= ]] && compopt -o nospace 2>/dev/null\n"
+    "            COMPREPLY+=(\"${word#\"$joined\"}\")\n"
     "        fi\n"
     "    done < <(\"${COMP_WORDS[0]}\" --complete \"${words[@]}\" 2>/dev/null)\n"
     "}\n"
@@ -82,8 +86,15 @@ understand(struct place *place, const char *const *words, size_t count)
         if (strncmp(word, "--", 2) == 0) {
             const struct flag *flag = strchr(word, '=') ? NULL : flag_named(place, word + 2);
 
-            if (flag && flag->type != FLAG_BOOL && ++i >= count)
+            place->more = NULL;
+            if (!flag || flag->type == FLAG_BOOL)
+                continue;
+            if (++i >= count)
                 place->flag = flag;
+            else if (flag->type == FLAG_RECORD || flag->type == FLAG_RECORDS)
+                place->more = flag;
+        } else if (place->more) {
+            continue;
         } else if (!place->resource && !place->helps && strcmp(word, "help") == 0) {
             place->helps = true;
         } else if (!place->resource) {
@@ -96,12 +107,65 @@ understand(struct place *place, const char *const *words, size_t count)
     }
 }
 
+/* A member of a record that is being written. */
+struct member_place {
+    const char *prefix; /* the word up to the member */
+    const char *item;   /* what there is of the member */
+    size_t name_length; /* of the item's, when its '=' is there */
+    struct text *text;
+};
+
+static void
+offer_member_value(struct member_place *place, const char *name, const struct flag *member)
+{
+    const char *value = place->item + place->name_length + 1;
+    _cleanup_free_ char *before = xprintf("%s%s=", place->prefix, name);
+    _cleanup_free_ char *word = xprintf("%s%s", before, value);
+
+    for (size_t i = 0; member->choices && member->choices[i]; i++)
+        offer(place->text, word, before, member->choices[i]);
+    if (member->type == FLAG_BOOL) {
+        offer(place->text, word, before, "true");
+        offer(place->text, word, before, "false");
+    }
+}
+
+static void
+offer_member(void *context, const char *name, const struct flag *member)
+{
+    struct member_place *place = context;
+    _cleanup_free_ char *word = xprintf("%s%s", place->prefix, place->item);
+    _cleanup_free_ char *candidate = xprintf("%s%s", name, member->type == FLAG_BOOL ? "" : "=");
+
+    if (place->item[place->name_length] != '=')
+        offer(place->text, word, place->prefix, candidate);
+    else if (strlen(name) == place->name_length &&
+             strncmp(name, place->item, place->name_length) == 0)
+        offer_member_value(place, name, member);
+}
+
+/* --disks repository=fast,boot-or: whole words, so that bash and readline can each cut where they break. */
+static void
+offer_members(const struct flag *flag, const char *partial, struct text *text)
+{
+    const char *comma = strrchr(partial, ',');
+    const char *item = comma ? comma + 1 : partial;
+    _cleanup_free_ char *prefix = xstrndup(partial, (size_t)(item - partial));
+    struct member_place place = {
+        .prefix = prefix, .item = item, .name_length = strcspn(item, "="), .text = text
+    };
+
+    record_members(flag, offer_member, &place);
+}
+
 /* Values that can be told beforehand. */
 static void
 offer_values(const struct flag *flag, const char *partial, struct text *text, bool *ret_files)
 {
     const struct flag *common = common_flag(flag->name);
 
+    if (flag->type == FLAG_RECORD || flag->type == FLAG_RECORDS)
+        offer_members(flag, partial, text);
     for (size_t i = 0; flag->choices && flag->choices[i]; i++)
         offer(text, partial, "", flag->choices[i]);
     if (common && common != flag) /* image create --format: the common one's, too */
@@ -152,8 +216,8 @@ completion_candidates(const struct verbs *verbs, const char *const *words, size_
 
     *ret_files = false;
     understand(&place, words, count);
-    if (place.flag) {
-        offer_values(place.flag, partial, text, ret_files);
+    if (place.flag || (place.more && partial[0] != '-')) {
+        offer_values(place.flag ? place.flag : place.more, partial, text, ret_files);
     } else if (strncmp(partial, "--", 2) == 0 && equals) {
         _cleanup_free_ char *name = xstrndup(partial + 2, (size_t)(equals - partial - 2));
         const struct flag *flag = flag_named(&place, name);

@@ -16,6 +16,7 @@ libctl_a_SOURCES = \
   ctl/openrpc.h \
   ctl/output.c ctl/output.h \
   ctl/progress.c ctl/progress.h \
+  ctl/record.c ctl/record.h \
   ctl/result.c ctl/result.h \
   ctl/session.c ctl/session.h \
   ctl/shell.c \

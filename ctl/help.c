@@ -6,10 +6,12 @@
 #include <string.h>
 
 #include "ctl/output.h"
+#include "ctl/record.h"
 #include "ctl/visible.h"
 
 #define WIDTH_MAX 100
 #define FLAG_INDENT 6
+#define MEMBER_INDENT 10
 
 static void write_program(const struct verbs *verbs, size_t width, struct text *text);
 static void write_resource(const struct verbs *verbs, const char *resource, size_t width,
@@ -87,8 +89,50 @@ write_pair(struct text *text, const char *term, const char *meaning, size_t colu
 }
 
 static void
+describe(const struct flag *flag, struct text *about)
+{
+    text_append_string(about, flag->about);
+    if (flag->type == FLAG_SIZE)
+        text_append_string(about, " K, M, G, T (of 1024) may follow.");
+    if (flag->fallback && flag->type != FLAG_BOOL && flag->fallback[0])
+        text_printf(about, " Default %s.", flag->fallback);
+}
+
+struct members {
+    struct text *text;
+    size_t width;
+};
+
+static void
+write_member(void *context, const char *name, const struct flag *member)
+{
+    struct members *members = context;
+    _cleanup_text_ struct text about = TEXT_INIT;
+
+    spaces(members->text, FLAG_INDENT);
+    text_append_string(members->text, name);
+    if (member->type != FLAG_BOOL) {
+        text_append_char(members->text, '=');
+        flag_append_value(member, members->text);
+    }
+    if (member->required)
+        text_append_string(members->text, "   (needed)");
+    text_append_char(members->text, '\n');
+    describe(member, &about);
+    spaces(members->text, MEMBER_INDENT);
+    wrap(members->text, about.bytes, MEMBER_INDENT, MEMBER_INDENT, members->width);
+}
+
+static void
 write_flag(const struct flag *flag, size_t width, struct text *text)
 {
+    static const char *const more[] = {
+        [FLAG_TEXTS] = "...",
+        [FLAG_OBJECT] = " | NAME=VALUE...",
+        [FLAG_RECORD] = " | JSON",
+        [FLAG_RECORDS] = "... | JSON",
+    };
+    struct members members = { text, width };
     _cleanup_text_ struct text about = TEXT_INIT;
 
     text_printf(text, "  --%s", flag->name);
@@ -96,18 +140,15 @@ write_flag(const struct flag *flag, size_t width, struct text *text)
         text_append_char(text, ' ');
         flag_append_value(flag, text);
     }
-    if (flag->type == FLAG_TEXTS || flag->type == FLAG_OBJECT)
-        text_append_string(text, flag->type == FLAG_TEXTS ? "..." : " | NAME=VALUE...");
+    if (more[flag->type])
+        text_append_string(text, more[flag->type]);
     if (flag->required)
         text_append_string(text, "   (needed)");
     text_append_char(text, '\n');
-    text_append_string(&about, flag->about);
-    if (flag->type == FLAG_SIZE)
-        text_append_string(&about, " K, M, G, T (of 1024) may follow.");
-    if (flag->fallback && flag->type != FLAG_BOOL && flag->fallback[0])
-        text_printf(&about, " Default %s.", flag->fallback);
+    describe(flag, &about);
     spaces(text, FLAG_INDENT);
     wrap(text, about.bytes, FLAG_INDENT, FLAG_INDENT, width);
+    record_members(flag, write_member, &members);
 }
 
 static void

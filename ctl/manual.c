@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "ctl/help.h"
+#include "ctl/record.h"
 
 /* What roff would take for itself: a backslash, a hyphen that must stay one, a dot that begins a line. */
 static void
@@ -27,22 +28,8 @@ escaped(struct text *text, const char *string)
 }
 
 static void
-write_flag(const struct flag *flag, struct text *text)
+write_about(const struct flag *flag, struct text *text)
 {
-    text_append_string(text, ".TP\n\\fB\\-\\-");
-    escaped(text, flag->name);
-    text_append_string(text, "\\fR");
-    if (flag->type != FLAG_BOOL) {
-        _cleanup_text_ struct text value = TEXT_INIT;
-
-        flag_append_value(flag, &value);
-        text_append_string(text, " \\fI");
-        escaped(text, value.bytes);
-        text_append_string(text, "\\fR");
-    }
-    if (flag->required)
-        text_append_string(text, " (needed)");
-    text_append_char(text, '\n');
     escaped(text, flag->about);
     if (flag->fallback && flag->fallback[0] && flag->type != FLAG_BOOL) {
         text_append_string(text, " Default ");
@@ -50,6 +37,50 @@ write_flag(const struct flag *flag, struct text *text)
         text_append_char(text, '.');
     }
     text_append_char(text, '\n');
+}
+
+static void
+write_value(const struct flag *flag, char before, struct text *text)
+{
+    if (flag->type != FLAG_BOOL) {
+        _cleanup_text_ struct text value = TEXT_INIT;
+
+        flag_append_value(flag, &value);
+        text_append_char(text, before);
+        text_append_string(text, "\\fI");
+        escaped(text, value.bytes);
+        text_append_string(text, "\\fR");
+    }
+    if (flag->required)
+        text_append_string(text, " (needed)");
+    text_append_char(text, '\n');
+}
+
+static void
+write_member(void *context, const char *name, const struct flag *member)
+{
+    struct text *text = context;
+
+    text_append_string(text, ".TP\n\\fB");
+    escaped(text, name);
+    text_append_string(text, "\\fR");
+    write_value(member, '=', text);
+    write_about(member, text);
+}
+
+static void
+write_flag(const struct flag *flag, struct text *text)
+{
+    text_append_string(text, ".TP\n\\fB\\-\\-");
+    escaped(text, flag->name);
+    text_append_string(text, "\\fR");
+    write_value(flag, ' ', text);
+    write_about(flag, text);
+    if (flag->member_count > 0) {
+        text_append_string(text, ".RS\n");
+        record_members(flag, write_member, text);
+        text_append_string(text, ".RE\n");
+    }
 }
 
 static void

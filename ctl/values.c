@@ -198,7 +198,9 @@ value_parse(const struct flag *flag, const char *text, json_t **ret_value, struc
     case FLAG_TEXT:
     case FLAG_TASK:
     case FLAG_PATH:
-    case FLAG_TEXTS: break;
+    case FLAG_TEXTS:
+    case FLAG_RECORD:
+    case FLAG_RECORDS: break;
     }
     *ret_value = json_string(text);
     if (!*ret_value)

@@ -26,6 +26,8 @@ struct verbs {
 
 static bool read_method(struct verbs *verbs, json_t *method, struct command *command,
                         struct error **err);
+static bool read_flag(struct verbs *verbs, const char *name, const char *type, json_t *schema,
+                      json_t *holder, struct flag *flag, struct error **err);
 static void sort_by_resource(struct verbs *verbs);
 
 bool
@@ -142,9 +144,17 @@ void
 flag_append_value(const struct flag *flag, struct text *text)
 {
     static const char *const by_type[] = {
-        [FLAG_TEXT] = "TEXT",     [FLAG_TASK] = "TASK",   [FLAG_PATH] = "PATH",
-        [FLAG_SIZE] = "SIZE",     [FLAG_INTEGER] = "N",   [FLAG_BOOL] = "true|false",
-        [FLAG_CHOICE] = "CHOICE", [FLAG_OBJECT] = "JSON", [FLAG_TEXTS] = "TEXT",
+        [FLAG_TEXT] = "TEXT",
+        [FLAG_TASK] = "TASK",
+        [FLAG_PATH] = "PATH",
+        [FLAG_SIZE] = "SIZE",
+        [FLAG_INTEGER] = "N",
+        [FLAG_BOOL] = "true|false",
+        [FLAG_CHOICE] = "CHOICE",
+        [FLAG_OBJECT] = "JSON",
+        [FLAG_TEXTS] = "TEXT",
+        [FLAG_RECORD] = "MEMBER=VALUE[,...]",
+        [FLAG_RECORDS] = "MEMBER=VALUE[,...]",
     };
 
     if (flag->type == FLAG_CHOICE && flag->choices && !flag->value) {
@@ -180,13 +190,26 @@ flag_type_of(const char *name)
     } types[] = {
         { "task", FLAG_TASK },       { "path", FLAG_PATH },   { "size", FLAG_SIZE },
         { "integer", FLAG_INTEGER }, { "bool", FLAG_BOOL },   { "choice", FLAG_CHOICE },
-        { "object", FLAG_OBJECT },   { "texts", FLAG_TEXTS },
+        { "object", FLAG_OBJECT },   { "texts", FLAG_TEXTS }, { "record", FLAG_RECORD },
+        { "records", FLAG_RECORDS },
     };
 
     for (size_t i = 0; i < ARRAY_COUNT(types); i++)
         if (strcmp(types[i].name, name) == 0)
             return types[i].type;
     return FLAG_TEXT;
+}
+
+static bool
+has_text(json_t *list, const char *text)
+{
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const char *entry = json_string_value(json_array_get(list, i));
+
+        if (entry && strcmp(entry, text) == 0)
+            return true;
+    }
+    return false;
 }
 
 static const char *const *
@@ -205,24 +228,43 @@ read_choices(struct verbs *verbs, json_t *list)
 }
 
 static bool
-read_param(struct verbs *verbs, json_t *param, struct flag *flag, struct error **err)
+read_members(struct verbs *verbs, json_t *schema, struct flag *flag, struct error **err)
 {
-    json_t *schema = json_object_get(param, "schema");
+    json_t *properties = json_object_get(schema, "properties");
+    struct flag *members = keep_block(verbs, (json_object_size(properties) + 1) * sizeof(*members));
+    const char *name;
+    json_t *property;
+
+    flag->members = members;
+    json_object_foreach(properties, name, property)
+    {
+        struct flag *member = &members[flag->member_count++];
+        const char *type = json_string_value(json_object_get(property, "x-type"));
+
+        if (!type)
+            return error_set(err, ERROR_PARSE, "its member '%s' lacks 'x-type'", name);
+        member->required = has_text(json_object_get(schema, "required"), name);
+        if (!read_flag(verbs, name, type, property, property, member, err))
+            return false;
+    }
+    return true;
+}
+
+/* 'schema' tells what is right, 'holder' has the description: the same for a record's member. */
+static bool
+read_flag(struct verbs *verbs, const char *name, const char *type, json_t *schema, json_t *holder,
+          struct flag *flag, struct error **err)
+{
     json_t *minimum = json_object_get(schema, "minimum"),
            *maximum = json_object_get(schema, "maximum");
     json_t *fallback = json_object_get(schema, "default");
-    const char *name = json_string_value(json_object_get(param, "name"));
-    const char *type = json_string_value(json_object_get(param, "x-type"));
-    const char *about = json_string_value(json_object_get(param, "description"));
+    const char *about = json_string_value(json_object_get(holder, "description"));
 
-    if (!name || !type)
-        return error_set(err, ERROR_PARSE, "a parameter lacks 'name' or 'x-type'");
     flag->param = name;
     flag->name = keep_string(verbs, verbs_kebab(name));
     flag->about = about ? about : "";
     flag->type = flag_type_of(type);
     flag->value = strcmp(type, "name") == 0 ? "NAME" : NULL;
-    flag->required = json_is_true(json_object_get(param, "required"));
     flag->bounded_below = json_is_integer(minimum);
     flag->bounded_above = json_is_integer(maximum);
     flag->minimum = json_integer_value(minimum);
@@ -236,6 +278,24 @@ read_param(struct verbs *verbs, json_t *param, struct flag *flag, struct error *
 
         flag->fallback = text ? keep_string(verbs, text) : NULL;
     }
+    if (flag->type == FLAG_RECORD || flag->type == FLAG_RECORDS)
+        return read_members(verbs,
+                            flag->type == FLAG_RECORD ? schema : json_object_get(schema, "items"),
+                            flag, err);
+    return true;
+}
+
+static bool
+read_param(struct verbs *verbs, json_t *param, struct flag *flag, struct error **err)
+{
+    const char *name = json_string_value(json_object_get(param, "name"));
+    const char *type = json_string_value(json_object_get(param, "x-type"));
+
+    if (!name || !type)
+        return error_set(err, ERROR_PARSE, "a parameter lacks 'name' or 'x-type'");
+    flag->required = json_is_true(json_object_get(param, "required"));
+    if (!read_flag(verbs, name, type, json_object_get(param, "schema"), param, flag, err))
+        return error_wrap(err, "parameter '%s'", name);
     return true;
 }
 

@@ -27,7 +27,9 @@ enum flag_type {
     FLAG_BOOL, /* --verify, --verify=true, --verify=false */
     FLAG_CHOICE,
     FLAG_OBJECT, /* a JSON object */
-    FLAG_TEXTS   /* may be given several times */
+    FLAG_TEXTS,  /* may be given several times */
+    FLAG_RECORD, /* MEMBER=VALUE,… or a JSON object: ctl/record.h */
+    FLAG_RECORDS /* those, several times */
 };
 
 struct flag {
@@ -41,6 +43,8 @@ struct flag {
     int64_t minimum, maximum;   /* when bounded */
     const char *fallback;       /* what holds when it is absent, as JSON; or NULL */
     const char *const *choices; /* FLAG_CHOICE: NULL-terminated */
+    const struct flag *members; /* FLAG_RECORD and FLAG_RECORDS */
+    size_t member_count;
 };
 
 enum command_kind {

@@ -11,6 +11,11 @@
     "{\"name\":\"" name "\",\"description\":\"The " name ".\",\"schema\":{" schema                 \
     "},\"x-type\":\"" type "\"" rest "}"
 
+#define DOCUMENT_MEMBER(name, type, schema)                                                        \
+    "\"" name "\":{\"description\":\"Its " name ".\",\"x-type\":\"" type "\"" schema "}"
+#define DOCUMENT_RECORD(required, members)                                                         \
+    "\"type\":\"object\",\"required\":[" required "],\"properties\":{" members "}"
+
 /* A line a parameter. */
 /* clang-format off */
 static const char document[] =
@@ -28,6 +33,19 @@ static const char document[] =
     DOCUMENT_PARAM("path", "path", "", "") ","
     DOCUMENT_PARAM("userData", "object", "", "") ","
     DOCUMENT_PARAM("servers", "texts", "", "") "]},"
+    "{\"name\":\"vm.define\",\"summary\":\"Define.\",\"x-kind\":\"changes\",\"params\":["
+    DOCUMENT_PARAM("console", "record", DOCUMENT_RECORD("",
+        DOCUMENT_MEMBER("kind", "choice", ",\"enum\":[\"vnc\",\"spice\"]") ","
+        DOCUMENT_MEMBER("listen", "text", "")), "") ","
+    DOCUMENT_PARAM("disks", "records", "\"items\":{" DOCUMENT_RECORD("\"repository\"",
+        DOCUMENT_MEMBER("repository", "name", "") ","
+        DOCUMENT_MEMBER("bootOrder", "integer", ",\"minimum\":1") ","
+        DOCUMENT_MEMBER("readonly", "bool", "") ","
+        DOCUMENT_MEMBER("path", "path", "") ","
+        DOCUMENT_MEMBER("tags", "texts", "") ","
+        DOCUMENT_MEMBER("parts", "records", ",\"items\":{}") ","
+        DOCUMENT_MEMBER("tuning", "record", "," DOCUMENT_RECORD("",
+            DOCUMENT_MEMBER("readRate", "size", ",\"default\":0")))) "}", "") "]},"
     "{\"name\":\"task.status\",\"summary\":\"Tell.\",\"x-kind\":\"reads\",\"params\":["
     DOCUMENT_PARAM("task", "task", "", ",\"required\":true") "]},"
     "{\"name\":\"image.list\",\"summary\":\"List.\",\"x-kind\":\"reads\",\"params\":["

@@ -115,6 +115,55 @@ flags_of_several_values_take_them_in_a_row(void **state)
 }
 
 static void
+records_are_written_as_members(void **state)
+{
+    (void)state;
+    assert_params("vm define --disks repository=fast,boot-order=1,readonly "
+                  "repository=slow,bootOrder=2,readonly=false --disks repository=x",
+                  "{\"disks\":[{\"bootOrder\":1,\"readonly\":true,\"repository\":\"fast\"},"
+                  "{\"bootOrder\":2,\"readonly\":false,\"repository\":\"slow\"},"
+                  "{\"repository\":\"x\"}]}");
+    assert_params("vm define --disks repository=a,tuning.read-rate=1K,tags=x,tags=y,,z=",
+                  "{\"disks\":[{\"repository\":\"a\",\"tags\":[\"x\",\"y,z=\"],"
+                  "\"tuning\":{\"readRate\":1024}}]}");
+    assert_params("vm define --console kind=vnc listen=::1",
+                  "{\"console\":{\"kind\":\"vnc\",\"listen\":\"::1\"}}");
+    assert_params("vm define --console '{\"kind\": \"vnc\"}' --disks '[{\"a\": 1}]' '{\"b\": 2}' "
+                  "repository=c",
+                  "{\"console\":{\"kind\":\"vnc\"},\"disks\":[{\"a\":1},{\"b\":2},"
+                  "{\"repository\":\"c\"}]}");
+    assert_params("vm define --disks path=/x --url wss://h", "{\"disks\":[{\"path\":\"/x\"}]}");
+    assert_true(parse("vm define --disks path=disk.raw"));
+    assert_int_equal(
+        json_string_value(json_object_get(
+            json_array_get(json_object_get(here.invocation.params, "disks"), 0), "path"))[0],
+        '/');
+}
+
+static void
+mistakes_in_records_are_told_with_what_was_meant(void **state)
+{
+    (void)state;
+    assert_refused("vm define --disks bootorder=1", "did you mean 'boot-order'?");
+    assert_refused("vm define --disks tuning.read=1", "did you mean 'tuning.read-rate'?");
+    assert_refused("vm define --disks xxxxxxxx=1", "there are repository, boot-order, readonly");
+    assert_refused("vm define --disks repository", "'repository' needs a value: repository=…");
+    assert_refused("vm define --disks repository=a,repository=b",
+                   "--disks repository is given twice");
+    assert_refused("vm define --disks repository=a,", "neither MEMBER=VALUE");
+    assert_refused("vm define --disks boot-order=x", "--disks boot-order: 'x' is not a whole");
+    assert_refused("vm define --disks boot-order=0", "--disks boot-order: 0 is too small");
+    assert_refused("vm define --disks tuning=1", "NAME.MEMBER=VALUE");
+    assert_refused("vm define --disks parts=1", "write it within JSON");
+    assert_refused("vm define --disks repository.x=1", "no member 'repository.x'");
+    assert_refused("vm define --disks {", "--disks: not JSON");
+    assert_refused("vm define --console kind=vnv",
+                   "--console kind: 'vnv' is not one of vnc, spice");
+    assert_refused("vm define --console kind=vnc kind=spice", "--console kind is given twice");
+    assert_refused("vm define --console kind=vnc {}", "--console is given twice");
+}
+
+static void
 common_flags_stand_anywhere(void **state)
 {
     (void)state;
@@ -166,7 +215,7 @@ mistakes_are_told_with_what_was_meant(void **state)
     assert_refused("image copi", "did you mean 'copy'?");
     assert_refused("image list --repositroy x", "did you mean '--repository'?");
     assert_refused("image list --repo x", "did you mean '--repository'?");
-    assert_refused("nonsense", "there are image, task, shell");
+    assert_refused("nonsense", "there are image, vm, task, shell");
     assert_refused("image list web1", "did you mean --repository web1?");
     assert_refused("image copy web1", "did you mean --image web1?");
     assert_refused("image copy --repository a", "needs --image");
@@ -316,6 +365,14 @@ completion_offers_what_may_stand_there(void **state)
     assert_candidates("image list --format", "", "table\njson\n");
     assert_candidates("image list", "--tim", "--timeout\n");
     assert_candidates("nonsense", "x", "");
+    assert_candidates("vm define --disks", "rep", "repository=\n");
+    assert_candidates("vm define --disks", "repository=a,re",
+                      "repository=a,repository=\nrepository=a,readonly\n");
+    assert_candidates("vm define --disks repository=a", "tun", "tuning.read-rate=\n");
+    assert_candidates("vm define --disks repository=a", "--con", "--console\n");
+    assert_candidates("vm define --console", "kind=v", "kind=vnc\n");
+    assert_candidates("vm define --console",
+                      "listen=x,kind=", "listen=x,kind=vnc\nlisten=x,kind=spice\n");
 }
 
 int
@@ -324,6 +381,8 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(flags_of_each_type_become_json, forget),
         cmocka_unit_test_teardown(flags_of_several_values_take_them_in_a_row, forget),
+        cmocka_unit_test_teardown(records_are_written_as_members, forget),
+        cmocka_unit_test_teardown(mistakes_in_records_are_told_with_what_was_meant, forget),
         cmocka_unit_test_teardown(common_flags_stand_anywhere, forget),
         cmocka_unit_test_teardown(an_own_flag_hides_the_common_one_but_for_its_values, forget),
         cmocka_unit_test_teardown(help_is_known_at_each_level_and_needs_no_flags, forget),

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "agent/base/text.h"
+#include "ctl/help.h"
 #include "tests/unit/ctl-document.h"
 
 static struct verbs *
@@ -78,14 +79,14 @@ static void
 commands_of_a_resource_stand_side_by_side_own_ones_among_them(void **state)
 {
     _cleanup_(verbs_freep) struct verbs *verbs = load();
-    const char *expected[] = { "copy", "list", "status", "top", "" };
+    const char *expected[] = { "copy", "list", "define", "status", "top", "" };
 
     (void)state;
     for (size_t i = 0; i < ARRAY_COUNT(expected); i++)
         assert_string_equal(verbs_at(verbs, i)->name, expected[i]);
     assert_null(verbs_at(verbs, ARRAY_COUNT(expected)));
-    assert_string_equal(verbs_resource_at(verbs, 2), "shell");
-    assert_null(verbs_resource_at(verbs, 3));
+    assert_string_equal(verbs_resource_at(verbs, 3), "shell");
+    assert_null(verbs_resource_at(verbs, 4));
 }
 
 static void
@@ -105,6 +106,44 @@ a_value_is_named_by_choices_or_type(void **state)
 }
 
 static void
+a_record_has_its_members(void **state)
+{
+    _cleanup_(verbs_freep) struct verbs *verbs = load();
+    const struct flag *disks = command_flag(verbs_find(verbs, "vm", "define"), "disks");
+    const struct flag *tuning = &disks->members[6];
+
+    (void)state;
+    assert_int_equal(disks->type, FLAG_RECORDS);
+    assert_int_equal(disks->member_count, 7);
+    assert_true(disks->members[0].required);
+    assert_string_equal(disks->members[1].name, "boot-order");
+    assert_string_equal(disks->members[1].param, "bootOrder");
+    assert_false(disks->members[1].required);
+    assert_int_equal(tuning->type, FLAG_RECORD);
+    assert_string_equal(tuning->members[0].fallback, "0");
+}
+
+static void
+help_and_manual_tell_the_members(void **state)
+{
+    _cleanup_(verbs_freep) struct verbs *verbs = load();
+    const struct invocation invocation = { .command = verbs_find(verbs, "vm", "define") };
+    _cleanup_text_ struct text help = TEXT_INIT, manual = TEXT_INIT;
+
+    (void)state;
+    help_write(verbs, &invocation, 80, &help);
+    assert_non_null(strstr(help.bytes, "  --disks MEMBER=VALUE[,...]... | JSON\n      The disks.\n"
+                                       "      repository=NAME   (needed)\n"));
+    assert_non_null(strstr(help.bytes, "      readonly\n          Its readonly.\n"));
+    assert_non_null(strstr(help.bytes, "      tuning.read-rate=SIZE\n"
+                                       "          Its readRate. K, M, G, T (of 1024) may "
+                                       "follow. Default 0.\n"));
+    assert_non_null(strstr(help.bytes, "      kind=vnc|spice\n"));
+    manual_write(verbs, &manual);
+    assert_non_null(strstr(manual.bytes, "tuning.read\\-rate"));
+}
+
+static void
 what_is_no_document_is_an_error(void **state)
 {
     static const char *const wrong[] = {
@@ -115,6 +154,8 @@ what_is_no_document_is_an_error(void **state)
         "{\"methods\":[{\"name\":\"image\"}]}",
         "{\"methods\":[{\"name\":\"image.\"}]}",
         "{\"methods\":[{\"name\":\"a.b\",\"params\":[{\"name\":\"x\"}]}]}",
+        "{\"methods\":[{\"name\":\"a.b\",\"params\":[{\"name\":\"x\",\"x-type\":\"record\","
+        "\"schema\":{\"properties\":{\"y\":{}}}}]}]}",
     };
 
     (void)state;
@@ -137,6 +178,8 @@ main(void)
         cmocka_unit_test(a_parameter_becomes_a_flag_with_its_schema),
         cmocka_unit_test(commands_of_a_resource_stand_side_by_side_own_ones_among_them),
         cmocka_unit_test(a_value_is_named_by_choices_or_type),
+        cmocka_unit_test(a_record_has_its_members),
+        cmocka_unit_test(help_and_manual_tell_the_members),
         cmocka_unit_test(what_is_no_document_is_an_error),
     };
 
