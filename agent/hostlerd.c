@@ -32,6 +32,7 @@
 #include "gluster/gluster.h"
 #include "rpc/server.h"
 #include "storage/storage.h"
+#include "virt/virt.h"
 
 /* Held by the process until it dies: one agent a run-time directory. */
 static bool
@@ -89,18 +90,9 @@ settled(void *context)
     rpc_ready(context);
 }
 
-static void
-tell_backends(struct agent *agent)
-{
-    bool libvirt = strcmp(agent->config->libvirt_uri, "none") != 0;
-
-    backend_set(agent, "libvirt", false, NULL,
-                libvirt ? "this version has no vm verbs yet" : "switched off by --libvirt none");
-}
-
 static bool
 run(struct agent *agent, struct rpc *rpc, struct storage *storage, struct gluster *gluster,
-    struct error **err)
+    struct virt *virt, struct error **err)
 {
     const struct config *config = agent->config;
 
@@ -116,8 +108,8 @@ run(struct agent *agent, struct rpc *rpc, struct storage *storage, struct gluste
     agent->tasks = task_table_new(agent, config->task_retention_s, config->task_history);
     if (!rpc_open(rpc, agent, err))
         return false;
-    tell_backends(agent);
     gluster_open(gluster, agent);
+    virt_open(virt, agent);
     if (!storage_open(storage, agent, settled, rpc, err))
         return false;
     log_info("%s %s, instance %s, host %s", PACKAGE_STRING, config->name, agent->instance,
@@ -133,6 +125,7 @@ main(int argc, char **argv)
     struct rpc *rpc = rpc_new();
     struct storage *storage = storage_new();
     struct gluster *gluster = gluster_new();
+    struct virt *virt = virt_new(storage);
     const struct verb_table tables[] = {
         { host_verbs, NULL },
         { task_verbs, NULL },
@@ -166,6 +159,8 @@ main(int argc, char **argv)
         { rebalance_verbs, gluster },
         { removal_verbs, gluster },
         { brick_offline_verbs, gluster },
+        { vm_read_verbs, virt },
+        { vm_life_verbs, virt },
     };
     struct error *error = NULL;
     struct config *config;
@@ -192,7 +187,7 @@ main(int argc, char **argv)
     }
     log_open(config->log_level);
     prepare_process();
-    if (!run(&agent, rpc, storage, gluster, &error))
+    if (!run(&agent, rpc, storage, gluster, virt, &error))
         log_error("%s", error->message);
     return 1;
 }

@@ -158,6 +158,8 @@ task_table_new(struct agent *agent, unsigned retention_s, unsigned history_count
     table->lanes[POOL_GLUSTER].name = "gluster";
     /* glusterd takes ten seconds to begin a rebalance: a few of them are no stuck glusterd. */
     table->lanes[POOL_GLUSTER].stuck_ms = 30000;
+    table->lanes[POOL_VIRT].name = "libvirt";
+    table->lanes[POOL_VIRT].stuck_ms = 30000;
     table->fade.fire = fade;
     timer_arm(agent->loop, &table->fade, 1000);
     return table;

@@ -204,6 +204,7 @@ workers_new(struct loop *loop, unsigned threads, unsigned copy_threads)
     workers->pools[POOL_REPOSITORY].limit = threads;
     workers->pools[POOL_COPY].limit = copy_threads;
     workers->pools[POOL_GLUSTER].limit = GLUSTER_THREADS;
+    workers->pools[POOL_VIRT].limit = VIRT_THREADS;
     for (size_t i = 0; i < POOL_COUNT; i++) {
         struct pool_threads *pool = &workers->pools[i];
 

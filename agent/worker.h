@@ -22,6 +22,7 @@ enum pool {
                         one more for a lane that finds them all held */
     POOL_COPY,       /* long ones: copies, checksums; threads of their own, likewise */
     POOL_GLUSTER,    /* questions to glusterd, which may take minutes: few at once, for it locks */
+    POOL_VIRT,       /* calls of libvirt, which may wait for a guest: a lane for each VM */
     POOL_COUNT
 };
 
@@ -51,6 +52,8 @@ struct job {
 struct workers;
 /* At once, of POOL_GLUSTER. */
 #define GLUSTER_THREADS 4
+/* Of POOL_VIRT; a VM that none is free for gets one of its own. */
+#define VIRT_THREADS 8
 
 /* 'threads': of POOL_REPOSITORY; 'copy_threads': of POOL_COPY.  Started when first needed. */
 struct workers *workers_new(struct loop *loop, unsigned threads, unsigned copy_threads);

@@ -144,7 +144,7 @@ is_size(const char *key)
 {
     static const char *const names[] = {
         "size",  "allocated",      "capacity", "free",  "used",      "available", "needed",
-        "bytes", "bytesPerSecond", "done",     "total", "perSecond", "memory",
+        "bytes", "bytesPerSecond", "done",     "total", "perSecond", "memory",    "maxMemory",
     };
     const char *dot = strrchr(key, '.');
     const char *last = dot ? dot + 1 : key;

@@ -60,6 +60,8 @@ class Agent:
         # Only who is led into a glusterd's host has one: others would tell, sooner or later, that they have none.
         if "nsenter" not in self.wrapper and "--gluster" not in self.arguments:
             self.arguments += ["--gluster", "none"]
+        if "--libvirt" not in self.arguments:  # nor this machine's own libvirtd, if it has one
+            self.arguments += ["--libvirt", "none"]
         self.environment = environment
         self.network = network  # the /proc path of a network namespace, or None
         self.process = None

@@ -17,6 +17,7 @@
 #include "gluster/gluster.h"
 #include "rpc/server.h"
 #include "storage/storage.h"
+#include "virt/virt.h"
 
 static const struct verb *const tables[] = {
     host_verbs,           task_verbs,           event_verbs,       rpc_verbs,
@@ -26,7 +27,8 @@ static const struct verb *const tables[] = {
     volume_verbs,         status_verbs,         volume_life_verbs, snapshot_verbs,
     clone_verbs,          heal_verbs,           profile_verbs,     top_verbs,
     option_verbs,         quota_verbs,          rebalance_verbs,   removal_verbs,
-    brick_offline_verbs,  brick_verbs,          roll_verbs,        georep_verbs
+    brick_offline_verbs,  brick_verbs,          roll_verbs,        georep_verbs,
+    vm_read_verbs,        vm_life_verbs
 };
 
 #define FOR_EACH_VERB(verb)                                                                        \

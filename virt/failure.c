@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <config.h>
+
+#include "virt/failure.h"
+
+#include <libvirt/virterror.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/base/name.h"
+#include "agent/base/text.h"
+
+/* The first that fits counts; 'words' NULL fits all. */
+struct known_failure {
+    int code;
+    const char *words;
+    enum error_code meaning;
+    const char *kind;  /* of NotFound and AlreadyExists */
+    const char *needs; /* of WrongState */
+};
+
+static const struct known_failure failures[] = {
+    { VIR_ERR_NO_DOMAIN, NULL, ERROR_NOT_FOUND, "vm", NULL },
+    { VIR_ERR_DOM_EXIST, NULL, ERROR_ALREADY_EXISTS, "vm", NULL },
+    { VIR_ERR_OPERATION_FAILED, "already exists with uuid", ERROR_ALREADY_EXISTS, "vm", NULL },
+    { VIR_ERR_OPERATION_FAILED, "is already defined with uuid", ERROR_ALREADY_EXISTS, "vm", NULL },
+    { VIR_ERR_NO_DOMAIN_CHECKPOINT, NULL, ERROR_NOT_FOUND, "checkpoint", NULL },
+    { VIR_ERR_NO_DOMAIN_SNAPSHOT, NULL, ERROR_NOT_FOUND, "snapshot", NULL },
+    { VIR_ERR_NO_DOMAIN_BACKUP, NULL, ERROR_NOT_FOUND, "backup", NULL },
+    { VIR_ERR_NO_NETWORK, NULL, ERROR_NOT_FOUND, "network", NULL },
+    { VIR_ERR_DEVICE_MISSING, NULL, ERROR_NOT_FOUND, "device", NULL },
+    { VIR_ERR_OPERATION_INVALID, "not running", ERROR_WRONG_STATE, NULL, "a running VM" },
+    { VIR_ERR_OPERATION_INVALID, "already running", ERROR_WRONG_STATE, NULL, "a VM that is off" },
+    { VIR_ERR_OPERATION_INVALID, "already active", ERROR_WRONG_STATE, NULL, "a VM that is off" },
+    /* the test driver's */
+    { VIR_ERR_INTERNAL_ERROR, "not running", ERROR_WRONG_STATE, NULL, "a running VM" },
+    { VIR_ERR_INTERNAL_ERROR, "already running", ERROR_WRONG_STATE, NULL, "a VM that is off" },
+    { VIR_ERR_OPERATION_INVALID, NULL, ERROR_WRONG_STATE, NULL, "another state of the VM" },
+    { VIR_ERR_OPERATION_TIMEOUT, "state change lock", ERROR_BUSY, NULL, NULL },
+    { VIR_ERR_OPERATION_TIMEOUT, NULL, ERROR_TIMEOUT, NULL, NULL },
+    { VIR_ERR_AGENT_UNRESPONSIVE, NULL, ERROR_WRONG_STATE, NULL, "a guest agent that answers" },
+    { VIR_ERR_AGENT_UNSYNCED, NULL, ERROR_WRONG_STATE, NULL, "a guest agent that answers" },
+    { VIR_ERR_RESOURCE_BUSY, NULL, ERROR_BUSY, NULL, NULL },
+    { VIR_ERR_BLOCK_COPY_ACTIVE, NULL, ERROR_WRONG_STATE, NULL, "no block job on that disk" },
+    { VIR_ERR_OPERATION_ABORTED, NULL, ERROR_TASK_ABORTED, NULL, NULL },
+};
+
+const char *
+virt_words(void)
+{
+    const virError *error = virGetLastError();
+
+    return error && error->message && utf8_valid(error->message, strlen(error->message))
+               ? error->message
+               : "libvirt does not say why";
+}
+
+static const struct known_failure *
+find(int code, const char *words)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(failures); i++)
+        if (failures[i].code == code && (!failures[i].words || strstr(words, failures[i].words)))
+            return &failures[i];
+    return NULL;
+}
+
+static void
+add_data(struct error **err, const struct known_failure *known, const char *name, int code,
+         const char *words)
+{
+    if (known && known->kind) {
+        error_data_text(err, "kind", "%s", known->kind);
+        if (name)
+            error_data_text(err, "id", "%s", name);
+    }
+    if (known && known->needs) {
+        error_data_text(err, "state", "%s", words);
+        error_data_text(err, "needs", "%s", known->needs);
+    }
+    if (known && known->meaning == ERROR_BUSY)
+        error_data_number(err, "retryAfterMs", 1000);
+    if (!known || !known->needs)
+        error_data_text(err, "backend", "libvirt");
+    error_data_number(err, "code", code);
+    error_data_text(err, "text", "%s", words);
+}
+
+/* Each call of libvirt forgets the failure of the one before: it is taken first of all. */
+struct failure {
+    int code;
+    char *words; /* owned */
+};
+
+static struct failure
+take_failure(void)
+{
+    return (struct failure){ .code = virGetLastErrorCode(), .words = xstrdup(virt_words()) };
+}
+
+static bool
+tell(struct error **err, const struct failure *failure, virConnectPtr connect, const char *name,
+     const char *what)
+{
+    const struct known_failure *known = find(failure->code, failure->words);
+
+    if (connect && virConnectIsAlive(connect) != 1) {
+        error_set(err, ERROR_BACKEND_UNAVAILABLE, "%s: the connection to libvirt was lost: %s",
+                  what, failure->words);
+        error_data_text(err, "backend", "libvirt");
+        return error_data_text(err, "reason", "%s", failure->words);
+    }
+    error_set(err, known ? known->meaning : ERROR_BACKEND_FAILED, "%s: %s", what, failure->words);
+    add_data(err, known, name, failure->code, failure->words);
+    return false;
+}
+
+bool
+virt_fail(struct error **err, virDomainPtr domain, const char *format, ...)
+{
+    struct failure failure = take_failure();
+    _cleanup_text_ struct text what = TEXT_INIT;
+    va_list arguments;
+
+    va_start(arguments, format);
+    text_vprintf(&what, format, arguments);
+    va_end(arguments);
+    (void)tell(err, &failure, domain ? virDomainGetConnect(domain) : NULL,
+               domain ? virDomainGetName(domain) : NULL, what.bytes);
+    free(failure.words);
+    return false;
+}
+
+bool
+virt_fail_connect(struct error **err, virConnectPtr connect, const char *format, ...)
+{
+    struct failure failure = take_failure();
+    _cleanup_text_ struct text what = TEXT_INIT;
+    va_list arguments;
+
+    va_start(arguments, format);
+    text_vprintf(&what, format, arguments);
+    va_end(arguments);
+    (void)tell(err, &failure, connect, NULL, what.bytes);
+    free(failure.words);
+    return false;
+}
+
+bool
+virt_missing(struct error **err, const char *vm)
+{
+    error_set(err, ERROR_NOT_FOUND, "there is no VM '%s': vm.list tells which there are", vm);
+    error_data_text(err, "kind", "vm");
+    return error_data_text(err, "id", "%s", vm);
+}
+
+bool
+virt_unavailable(struct error **err, const char *reason)
+{
+    error_set(err, ERROR_BACKEND_UNAVAILABLE, "libvirt is not there: %s", reason);
+    error_data_text(err, "backend", "libvirt");
+    return error_data_text(err, "reason", "%s", reason);
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The one object of this folder.  Loop only, all of it.
+ */
+#ifndef VIRT_VIRT_INTERNAL_H
+#define VIRT_VIRT_INTERNAL_H
+
+#include <libvirt/libvirt.h>
+
+#include "agent/agent.h"
+#include "agent/gauge.h"
+#include "agent/snapshot.h"
+#include "agent/worker.h"
+#include "virt/news.h"
+#include "virt/virt.h"
+
+struct virt_connection;
+struct vm_entry;
+
+struct virt {
+    struct agent *agent; /* set by virt_open() */
+    struct storage *storage;
+    struct virt_connection *connection; /* or NULL: none is wanted */
+    virConnectPtr connect;     /* a reference of the loop's own; NULL while there is none */
+    uint64_t epoch;            /* counts connections; news of an earlier one are dropped */
+    bool known;                /* the table has been filled once */
+    bool current;              /* and is kept so, by the connection that there is */
+    int64_t lost_ns;           /* wall clock; when it ceased to be */
+    char *reason;              /* owned; why there is no connection */
+    char *version;             /* owned, or NULL */
+    struct vm_entry **entries; /* sorted by name; owned */
+    size_t entry_count;
+    struct vm_news *first_news, *last_news; /* to be read and told, in this order */
+    bool reading;                           /* a job is at some of them */
+    struct lane reader;                     /* one at a time, so that order is kept */
+    struct lane others;                     /* what is no VM's: defining one, asking for figures */
+    struct timer again;                     /* the list could not be had */
+    uint64_t refreshes;                     /* how many were asked for */
+    struct virt_listener *listeners;
+    struct snapshot_provider provider;
+    struct gauges gauges;
+};
+
+#endif

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What agent/hostlerd.c sees of libvirt: one object, its start, and its verb tables.
+ *
+ * Virtual machines are libvirt's, and so are the jobs that run on them: nothing of them is kept here but
+ * what libvirt told last (virt/vm-table.h), so killing the agent loses nothing.
+ */
+#ifndef VIRT_VIRT_H
+#define VIRT_VIRT_H
+
+#include "agent/verb.h"
+
+struct agent;
+struct storage;
+struct virt;
+
+/* The context of the tables below.  'storage' is borrowed: whose images are disks. */
+struct virt *virt_new(struct storage *storage);
+
+/* Loop.  Connects in the background, and again for ever, unless --libvirt is none. */
+void virt_open(struct virt *virt, struct agent *agent);
+
+extern const struct verb vm_read_verbs[]; /* vm.list status xml */
+extern const struct verb vm_life_verbs[]; /* vm.start shutdown reboot reset destroy pause resume */
+
+#endif

@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: Apache-2.0
+libhostler_a_SOURCES += \
+  virt/connection.c virt/connection.h \
+  virt/failure.c virt/failure.h \
+  virt/news-register.c \
+  virt/news.c virt/news.h \
+  virt/virt-internal.h \
+  virt/virt.c virt/virt.h \
+  virt/vm-life-verbs.c \
+  virt/vm-read-verbs.c \
+  virt/vm-steps.c virt/vm-steps.h \
+  virt/vm-table.c virt/vm-table.h \
+  virt/vm.c virt/vm.h
+
+UNIT_TESTS += tests/unit/test-vm

@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <config.h>
+
+#include "virt/vm-table.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/base/clock.h"
+#include "agent/base/thread.h"
+#include "agent/task.h"
+#include "events/ring.h"
+
+/* A call of one VM may wait for its guest while another one tells of it. */
+#define CALLS_AT_ONCE 3
+/* QEMU's monitor answers in milliseconds, libvirt's own limit is 30 s. */
+#define STUCK_MS 20000
+
+/* ---- entries ---- */
+
+static void
+entry_free(struct vm_entry *entry)
+{
+    vm_free(entry->vm);
+    free(entry->json);
+    free(entry);
+}
+
+/* The job that gave back the last reference may still be counted in its lane: its own message comes
+   behind this one. */
+static void
+free_when_idle(struct message *message)
+{
+    struct vm_entry *entry = CONTAINER_OF(message, struct vm_entry, freed);
+
+    if (entry->lane.running > 0 || entry->lane.waiting > 0)
+        loop_post(entry->virt->agent->loop, message);
+    else
+        entry_free(entry);
+}
+
+struct vm_entry *
+vm_entry_ref(struct vm_entry *entry)
+{
+    atomic_fetch_add(&entry->references, 1);
+    return entry;
+}
+
+void
+vm_entry_unref(struct vm_entry *entry)
+{
+    if (!entry || atomic_fetch_sub(&entry->references, 1) > 1)
+        return;
+    entry->freed.deliver = free_when_idle;
+    loop_post(entry->virt->agent->loop, &entry->freed);
+}
+
+static struct vm_entry *
+entry_new(struct virt *virt)
+{
+    struct vm_entry *entry = xalloc(sizeof(*entry));
+
+    entry->virt = virt;
+    entry->lane = (struct lane){ .name = "libvirt", .limit = CALLS_AT_ONCE, .stuck_ms = STUCK_MS };
+    atomic_init(&entry->references, 1);
+    return entry;
+}
+
+/* ---- the table, sorted by name ---- */
+
+struct vm_entry *
+vm_table_find_uuid(struct virt *virt, const char *uuid)
+{
+    LOOP_ONLY();
+    for (size_t i = 0; i < virt->entry_count; i++)
+        if (strcmp(virt->entries[i]->vm->uuid, uuid) == 0)
+            return virt->entries[i];
+    return NULL;
+}
+
+struct vm_entry *
+vm_table_find(struct virt *virt, const char *name)
+{
+    LOOP_ONLY();
+    for (size_t i = 0; i < virt->entry_count; i++)
+        if (strcmp(virt->entries[i]->vm->name, name) == 0)
+            return virt->entries[i];
+    return vm_table_find_uuid(virt, name);
+}
+
+static void
+take_out(struct vm_entry *entry)
+{
+    struct virt *virt = entry->virt;
+    size_t i = 0;
+
+    while (virt->entries[i] != entry)
+        i++;
+    virt->entry_count--;
+    memmove(&virt->entries[i], &virt->entries[i + 1],
+            (virt->entry_count - i) * sizeof(virt->entries[0]));
+}
+
+static void
+put_in(struct vm_entry *entry)
+{
+    struct virt *virt = entry->virt;
+    size_t i = virt->entry_count;
+
+    /* One at a time: libvirt has hundreds of them, seldom more. */
+    virt->entries = xrealloc(virt->entries, (virt->entry_count + 1) * sizeof(virt->entries[0]));
+    while (i > 0 && strcmp(virt->entries[i - 1]->vm->name, entry->vm->name) > 0) {
+        virt->entries[i] = virt->entries[i - 1];
+        i--;
+    }
+    virt->entries[i] = entry;
+    virt->entry_count++;
+}
+
+/* ---- telling ---- */
+
+char *
+vm_table_key(const char *uuid)
+{
+    return xprintf("vm %s", uuid);
+}
+
+static void
+wake(const struct vm_entry *entry)
+{
+    _cleanup_free_ char *key = vm_table_key(entry->vm->uuid);
+
+    task_wake(entry->virt->agent, key);
+}
+
+static void
+publish(const struct vm_entry *entry, const struct vm_change *change)
+{
+    _cleanup_writer_ struct writer writer = WRITER_INIT;
+
+    vm_write(entry->vm, change, &writer);
+    (void)ring_publish(entry->virt->agent->ring, "vm.changed", entry->vm->name, writer.text.bytes,
+                       writer.text.length);
+}
+
+static char *
+json_of(const struct vm *vm)
+{
+    _cleanup_writer_ struct writer writer = WRITER_INIT;
+
+    vm_write(vm, NULL, &writer);
+    return text_take(&writer.text);
+}
+
+void
+vm_table_tell(struct vm_entry *entry, const struct vm_change *change)
+{
+    LOOP_ONLY();
+    publish(entry, change);
+    wake(entry);
+}
+
+void
+vm_table_change(struct vm_entry *entry, enum vm_state state, const char *reason,
+                const struct vm_change *change)
+{
+    LOOP_ONLY();
+    entry->vm->state = state;
+    entry->vm->reason = reason;
+    entry->vm->since_ns = clock_wall_ns();
+    free(entry->json);
+    entry->json = json_of(entry->vm);
+    vm_table_tell(entry, change);
+}
+
+void
+vm_table_enter_take(struct virt *virt, struct vm *vm, bool any_state,
+                    const struct vm_change *change)
+{
+    static const struct vm_change found = { .event = "found" }, differs = { .event = "changed" };
+    struct vm_entry *entry = vm_table_find_uuid(virt, vm->uuid);
+    bool is_new = !entry;
+    char *json;
+
+    if (is_new)
+        entry = entry_new(virt);
+    else {
+        if (!any_state) {
+            vm->state = entry->vm->state;
+            vm->reason = entry->vm->reason;
+        }
+        vm->since_ns = vm->state == entry->vm->state ? entry->vm->since_ns : clock_wall_ns();
+        take_out(entry);
+        vm_free(entry->vm);
+    }
+    entry->vm = vm;
+    put_in(entry);
+    json = json_of(vm);
+    if (!change && (!entry->json || strcmp(json, entry->json) != 0))
+        change = is_new ? &found : &differs;
+    free(entry->json);
+    entry->json = json;
+    if (change)
+        publish(entry, change);
+    wake(entry);
+}
+
+void
+vm_table_remove(struct vm_entry *entry)
+{
+    _cleanup_writer_ struct writer writer = WRITER_INIT;
+
+    LOOP_ONLY();
+    take_out(entry);
+    entry->gone = true;
+    writer_object(&writer);
+    writer_member_string(&writer, "vm", entry->vm->name);
+    writer_member_string(&writer, "uuid", entry->vm->uuid);
+    writer_end_object(&writer);
+    (void)ring_publish(entry->virt->agent->ring, "vm.removed", entry->vm->name, writer.text.bytes,
+                       writer.text.length);
+    wake(entry);
+    vm_entry_unref(entry);
+}
+
+/* ---- the present state, for event.subscribe ---- */
+
+struct present {
+    size_t count;
+    struct present_vm {
+        char *name, *json; /* owned */
+    } * all;
+};
+
+static void *
+begin_snapshot(void *context)
+{
+    const struct virt *virt = context;
+    struct present *present = xalloc(sizeof(*present));
+
+    present->all = xalloc((virt->entry_count + 1) * sizeof(present->all[0]));
+    for (size_t i = 0; i < virt->entry_count; i++)
+        present->all[present->count++] =
+            (struct present_vm){ .name = xstrdup(virt->entries[i]->vm->name),
+                                 .json = xstrdup(virt->entries[i]->json) };
+    return present;
+}
+
+static bool
+write_snapshot(void *begun, snapshot_item *item, void *item_context, struct error **err)
+{
+    const struct present *present = begun;
+
+    (void)err;
+    for (size_t i = 0; i < present->count; i++) {
+        const struct text data = { .bytes = present->all[i].json,
+                                   .length = strlen(present->all[i].json) };
+
+        item(item_context, "vm.changed", present->all[i].name, &data);
+    }
+    return true;
+}
+
+static void
+end_snapshot(void *begun)
+{
+    struct present *present = begun;
+
+    for (size_t i = 0; i < present->count; i++) {
+        free(present->all[i].name);
+        free(present->all[i].json);
+    }
+    free(present->all);
+    free(present);
+}
+
+void
+vm_table_open(struct virt *virt)
+{
+    virt->provider = (struct snapshot_provider){
+        .topic = "vm.changed",
+        .pool = POOL_VIRT,
+        .begin = begin_snapshot,
+        .write = write_snapshot,
+        .end = end_snapshot,
+        .provider_context = virt,
+    };
+    snapshot_register(virt->agent, &virt->provider);
+}
