@@ -139,6 +139,7 @@ main(int argc, char **argv)
         { image_snapshot_verbs, storage },
         { image_serve_verbs, storage },
         { image_resize_verbs, storage },
+        { image_release_verbs, storage },
         { image_optimize_verbs, storage },
         { image_merge_verbs, storage },
         { ticket_verbs, storage },

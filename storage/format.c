@@ -75,6 +75,12 @@ copy_record_done(struct copy_record *record)
     *record = (struct copy_record){ 0 };
 }
 
+void
+use_record_done(struct use_record *record)
+{
+    free(TAKE(record->name));
+}
+
 static char *
 copy_text(const char *text)
 {
@@ -370,6 +376,60 @@ copy_record_parse(const char *text, size_t size, struct copy_record *ret_record,
     return true;
 }
 
+bool
+use_record_parse(const char *text, size_t size, struct use_record *ret_record, struct error **err)
+{
+    _cleanup_(source_done) struct source source;
+    _cleanup_(use_record_done) struct use_record record = { 0 };
+
+    if (!open_source(text, size, "use", FORMAT_VERSION, ERROR_IMAGE_BROKEN, &source, err) ||
+        !get_uuid(&source, "vm", false, record.vm, err) ||
+        !get_uuid(&source, "host", false, record.host, err) ||
+        !get_text(&source, "name", false, &record.name, err) ||
+        !get_time(&source, "since", false, &record.since_ns, err) ||
+        !get_bool(&source, "writable", &record.writable, err) ||
+        !get_bool(&source, "shareable", &record.shareable, err))
+        return false;
+    *ret_record = record;
+    record = (struct use_record){ 0 };
+    return true;
+}
+
+/* ---- names of uses ---- */
+
+#define UUID_LENGTH (UUID_TEXT_SIZE - 1)
+#define USE_SUFFIX ".json"
+
+char *
+use_name(const char *vm, const char *host)
+{
+    return xprintf("%s-%s" USE_SUFFIX, vm, host);
+}
+
+bool
+uuid_text_valid(const char *text)
+{
+    static const char pattern[] = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
+
+    for (size_t i = 0; i < sizeof(pattern); i++)
+        if (pattern[i] == 'x' ? !text[i] || !strchr("0123456789abcdef", text[i])
+                              : text[i] != pattern[i])
+            return false;
+    return true;
+}
+
+bool
+use_name_parse(const char *name, char ret_vm[UUID_TEXT_SIZE], char ret_host[UUID_TEXT_SIZE])
+{
+    if (strlen(name) != 2 * UUID_LENGTH + 1 + strlen(USE_SUFFIX) || name[UUID_LENGTH] != '-' ||
+        strcmp(name + 2 * UUID_LENGTH + 1, USE_SUFFIX) != 0)
+        return false;
+    memcpy(ret_vm, name, UUID_LENGTH);
+    memcpy(ret_host, name + UUID_LENGTH + 1, UUID_LENGTH);
+    ret_vm[UUID_LENGTH] = ret_host[UUID_LENGTH] = '\0';
+    return uuid_text_valid(ret_vm) && uuid_text_valid(ret_host);
+}
+
 /* ---- writing ---- */
 
 static void
@@ -450,5 +510,21 @@ copy_record_write(const struct copy_record *record, struct text *ret_text)
     writer_member_unsigned(&writer, "bytesPerSecond", record->bytes_per_second);
     writer_member_bool(&writer, "verify", record->verify);
     writer_member_bool(&writer, "resumeOnCrash", record->resume_on_crash);
+    finish(&writer, ret_text);
+}
+
+void
+use_record_write(const struct use_record *record, struct text *ret_text)
+{
+    struct writer writer = WRITER_INIT;
+
+    writer_object(&writer);
+    writer_member_integer(&writer, "version", FORMAT_VERSION);
+    writer_member_string(&writer, "vm", record->vm);
+    writer_member_string(&writer, "name", record->name);
+    writer_member_string(&writer, "host", record->host);
+    writer_member_time(&writer, "since", record->since_ns);
+    writer_member_bool(&writer, "writable", record->writable);
+    writer_member_bool(&writer, "shareable", record->shareable);
     finish(&writer, ret_text);
 }

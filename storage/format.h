@@ -8,6 +8,7 @@
  *   REPOSITORY/images/IMAGE/data-UUID      likewise, where it names this one; else a left-over
  *   REPOSITORY/images/IMAGE/lock           empty but for who holds it (storage/image-lock.h)
  *   REPOSITORY/images/IMAGE/copy.json      struct copy_record; only while a copy into it is incomplete
+ *   REPOSITORY/images/IMAGE/uses/VM-HOST.json   struct use_record, of a virtual machine whose disk it is
  *   REPOSITORY/images/.new-UUID            an image that is being made; no listing shows it
  *   REPOSITORY/images/.gone-UUID           an image that was removed and is not freed yet
  *
@@ -33,6 +34,7 @@
 #define FORMAT_DATA "data"
 #define FORMAT_DATA_PREFIX FORMAT_DATA "-" /* and a UUID */
 #define FORMAT_LOCK "lock"
+#define FORMAT_USES "uses"
 #define FORMAT_NEW_PREFIX ".new-"
 #define FORMAT_GONE_PREFIX ".gone-"
 #define FORMAT_FILE_SIZE_MAX (256 * 1024) /* of any of the JSON files; userData is at most 64 KiB */
@@ -87,8 +89,20 @@ struct copy_record {
     bool resume_on_crash;      /* onCrash: "resume" */
 };
 
+/* uses/VM-HOST.json: a virtual machine that a host has defined needs the image.  One file each, so that
+   hosts that come and go are in nobody's way. */
+struct use_record {
+    char vm[UUID_TEXT_SIZE];   /* as the file's name has it */
+    char host[UUID_TEXT_SIZE]; /* host id of who has defined it; likewise */
+    char *name;                /* of the machine at that time, for messages; owned */
+    int64_t since_ns;
+    bool writable;
+    bool shareable; /* writable for several at once: a file system of theirs sees to that */
+};
+
 void image_record_done(struct image_record *record);
 void copy_record_done(struct copy_record *record);
+void use_record_done(struct use_record *record);
 bool image_record_copy(const struct image_record *from, struct image_record *ret_record);
 
 /* Each parse refuses what is not exactly right, naming the member: ImageBroken for an image's
@@ -99,11 +113,22 @@ bool image_record_parse(const char *text, size_t size, struct image_record *ret_
                         struct error **err) _must_check_;
 bool copy_record_parse(const char *text, size_t size, struct copy_record *ret_record,
                        struct error **err) _must_check_;
+/* 'vm' and 'host' are those of the file's name, see use_name_parse().  ImageBroken. */
+bool use_record_parse(const char *text, size_t size, struct use_record *ret_record,
+                      struct error **err) _must_check_;
 /* Of the members that an older agent would lose, a change that may not be lost raises the version of
    that one record: so all others can still be read by it. */
 void repository_record_write(const struct repository_record *record, struct text *ret_text);
 void image_record_write(const struct image_record *record, struct text *ret_text);
 void copy_record_write(const struct copy_record *record, struct text *ret_text);
+void use_record_write(const struct use_record *record, struct text *ret_text);
+
+/* The name of a use's file: "VM-HOST.json"; to be freed.  And whose it is; false: it is no use's. */
+char *use_name(const char *vm, const char *host);
+bool use_name_parse(const char *name, char ret_vm[UUID_TEXT_SIZE], char ret_host[UUID_TEXT_SIZE])
+    _must_check_;
+/* Whether it is a UUID as the agent and libvirt write them: lower case. */
+bool uuid_text_valid(const char *text) _must_check_;
 
 /* The name of the file that holds the bits. */
 const char *image_record_data(const struct image_record *record);

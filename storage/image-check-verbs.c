@@ -11,6 +11,7 @@
 #include "storage/endpoint.h"
 #include "storage/image-data.h"
 #include "storage/image-steps.h"
+#include "storage/image-use.h"
 #include "storage/storage.h"
 
 #define LOCK_TRIES 20 /* for the writer's lock, while other readers end */
@@ -135,6 +136,8 @@ verify(struct call *call, struct error **err)
     const struct image *image = reading->common.image;
     _cleanup_(endpoint_closep) struct endpoint *source = NULL;
 
+    if (!image_require_quiet(image, err))
+        return false;
     if (image->record.format == IMAGE_QCOW2 &&
         !endpoint_check(image->folder, image_record_data(&image->record), false,
                         call_abort_flag(call), err))

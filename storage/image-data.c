@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "agent/base/thread.h"
+#include "storage/image-use.h"
 
 char *
 image_new_data_name(void)
@@ -56,6 +57,8 @@ image_open_data(const struct image *image, enum endpoint_mode mode, const atomic
 {
     const struct image_record *record = &image->record;
 
+    if (mode == ENDPOINT_READ && !image_require_quiet(image, err))
+        return false;
     if (!endpoint_open(image->folder, image_record_data(record), record->format, mode,
                        record->base != NULL, abort, ret_endpoint, err))
         return false;

@@ -14,6 +14,7 @@
 #include "storage/endpoint.h"
 #include "storage/image-data.h"
 #include "storage/image-steps.h"
+#include "storage/image-use.h"
 #include "storage/qemu-lock.h"
 #include "storage/repository-verbs.h"
 #include "storage/storage.h"
@@ -76,6 +77,7 @@ check_image(struct call *call, struct error **err)
 
     if (!image_require_usable(image, err) || !image_require_resized(image, err) ||
         !require_base(image, err) || !image_require_no_dependents(image, err) ||
+        !image_require_unused(image, NULL, "merge it with vm.mergeDisk", err) ||
         !require_free(call, image, err) || !image_drop_left_over_data(image, err))
         return false;
     state->checksum_is_current = image_checksum_is_current(image);
@@ -93,6 +95,7 @@ check_base(struct call *call, struct error **err)
            (state->was_marked || image_require_settled(base, err)) &&
            image_require_finished(base, err) &&
            image_require_no_other_dependents(base, state->common.image->id, err) &&
+           image_require_unused(base, NULL, "undefine that first (vm.undefine)", err) &&
            image_require_own_data(base, err) && require_free(call, base, err);
 }
 

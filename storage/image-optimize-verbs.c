@@ -12,6 +12,7 @@
 #include "storage/endpoint.h"
 #include "storage/image-data.h"
 #include "storage/image-steps.h"
+#include "storage/image-use.h"
 #include "storage/qemu-lock.h"
 #include "storage/repository-verbs.h"
 #include "storage/storage.h"
@@ -49,6 +50,7 @@ lock_image(struct call *call, struct error **err)
                                   (uint64_t)args->if_generation, err) ||
         !image_require_usable(common->image, err) || !image_require_finished(common->image, err) ||
         !image_require_no_dependents(common->image, err) ||
+        !image_require_unused(common->image, NULL, "undefine that first (vm.undefine)", err) ||
         !qemu_lock_require_free(common->image->folder, image_record_data(&common->image->record),
                                 call_abort_flag(call), err))
         return false;

@@ -8,6 +8,7 @@
 #include "storage/endpoint.h"
 #include "storage/image-data.h"
 #include "storage/image-steps.h"
+#include "storage/image-use.h"
 #include "storage/qemu-lock.h"
 #include "storage/storage.h"
 #include "storage/transfer.h"
@@ -91,6 +92,7 @@ lock_image(struct call *call, struct error **err)
            image_require_usable(common->image, err) && require_mutable(common->image, err) &&
            image_require_merged(common->image, err) && check_size(call, err) &&
            image_require_no_dependents(common->image, err) &&
+           image_require_unused(common->image, NULL, "resize it with vm.resizeDisk", err) &&
            image_require_own_data(common->image, err) &&
            qemu_lock_require_free(common->image->folder, image_record_data(&common->image->record),
                                   call_abort_flag(call), err);

@@ -13,6 +13,8 @@
 #include "storage/image-serve-table.h"
 #include "storage/image-serve.h"
 #include "storage/image-steps.h"
+#include "storage/image-use.h"
+#include "storage/qemu-lock.h"
 #include "storage/storage.h"
 
 #define RELOCK_PATIENCE_MS 5000
@@ -70,6 +72,19 @@ await_entry(struct call *call, enum outcome *ret_wait)
 }
 
 /* ---- serve ---- */
+
+/* qemu-nbd would find out too, and say so in words of its own. */
+static bool
+require_free_of_guests(struct call *call, struct error **err)
+{
+    const struct serve_args *args = call->args;
+    const struct image *image = ((const struct serve_state *)call->state)->common.image;
+    const char *data = image_record_data(&image->record);
+
+    return args->writable
+               ? qemu_lock_require_free(image->folder, data, call_abort_flag(call), err)
+               : qemu_lock_require_no_writers(image->folder, data, call_abort_flag(call), err);
+}
 
 static void
 write_served(struct call *call, const struct serve_record *record)
@@ -150,11 +165,16 @@ start_server(struct call *call, struct error **err)
         !image_require_usable(state->common.image, err) ||
         !image_require_resized(state->common.image, err))
         return false;
+    if (args->writable &&
+        !image_require_unused(state->common.image, NULL,
+                              "serve it read-only, or undefine that first (vm.undefine)", err))
+        return false;
     if (args->writable && !state->common.image->record.mutable)
         return error_set(err, ERROR_IMAGE_IMMUTABLE,
                          "image '%s' is immutable: serve it read-only, or a new image over it",
                          args->image);
-    return serve_start(state->common.image, &options, call_abort_flag(call), &state->record,
+    return require_free_of_guests(call, err) &&
+           serve_start(state->common.image, &options, call_abort_flag(call), &state->record,
                        &state->pidfd, err);
 }
 

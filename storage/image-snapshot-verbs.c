@@ -12,6 +12,7 @@
 #include "storage/endpoint.h"
 #include "storage/image-data.h"
 #include "storage/image-steps.h"
+#include "storage/image-use.h"
 #include "storage/qemu-lock.h"
 #include "storage/storage.h"
 #include "storage/transfer.h"
@@ -78,6 +79,7 @@ lock_image(struct call *call, struct error **err)
         !image_require_usable(common->image, err) || !require_mutable(common->image, err) ||
         !image_require_finished(common->image, err) ||
         !image_require_no_dependents(common->image, err) ||
+        !image_require_unused(common->image, NULL, "take a snapshot of it with vm.snapshot", err) ||
         !qemu_lock_require_free(common->image->folder, image_record_data(&common->image->record),
                                 call_abort_flag(call), err))
         return false;

@@ -13,6 +13,7 @@
 #include "storage/checksum.h"
 #include "storage/image-data.h"
 #include "storage/image-serve-record.h"
+#include "storage/image-use.h"
 #include "storage/url.h"
 
 struct finding {
@@ -174,9 +175,11 @@ write_checksum(const struct image *image, struct writer *writer)
 
 /* An image whose record cannot be read: everything that it would tell is unknown. */
 static void
-write_unreadable(const struct repository *repository, const char *id, const char *reason,
+write_unreadable(struct repository *repository, const char *id, const char *reason,
                  struct writer *writer)
 {
+    _cleanup_(image_closep) struct image *image = NULL;
+    _cleanup_(error_freep) struct error *ignored = NULL;
     static const char *const unknown[] = {
         "mutable",  "format",  "size",       "allocated", "base",
         "checksum", "created", "generation", "userData",  "copy"
@@ -189,6 +192,11 @@ write_unreadable(const struct repository *repository, const char *id, const char
     writer_member_string(writer, "reason", reason);
     for (size_t i = 0; i < ARRAY_COUNT(unknown); i++)
         writer_member_null(writer, unknown[i]);
+    writer_key(writer, "uses");
+    if (image_open_directory(repository, id, &image, &ignored))
+        image_write_uses(image, writer);
+    else
+        writer_null(writer);
     writer_end_object(writer);
 }
 
@@ -218,6 +226,8 @@ write_status(const struct image *image, const struct finding *finding, struct wr
         write_copy(finding, writer);
     else
         writer_null(writer);
+    writer_key(writer, "uses");
+    image_write_uses(image, writer);
     writer_end_object(writer);
 }
 

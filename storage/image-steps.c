@@ -10,7 +10,7 @@ const struct shape image_status_shape = {
     .schema =
         "{\"type\":\"object\",\"additionalProperties\":false,\"required\":[\"repository\",\"image\",\"state\",\"reason\","
         "\"mutable\",\"format\",\"size\",\"allocated\",\"base\",\"checksum\",\"created\",\"generation\",\"userData\","
-        "\"copy\"],\"properties\":{\"repository\":{\"type\":\"string\"},\"image\":{\"type\":\"string\"},"
+        "\"copy\",\"uses\"],\"properties\":{\"repository\":{\"type\":\"string\"},\"image\":{\"type\":\"string\"},"
         "\"state\":{\"enum\":[\"optimized\",\"degraded\",\"broken\"]},\"reason\":{\"type\":[\"string\",\"null\"]},"
         "\"mutable\":{\"type\":[\"boolean\",\"null\"]},\"format\":{\"enum\":[\"raw\",\"qcow2\",null]},"
         "\"size\":{\"type\":[\"integer\",\"null\"]},\"allocated\":{\"type\":[\"integer\",\"null\"]},"
@@ -18,7 +18,10 @@ const struct shape image_status_shape = {
         "[\"algorithm\",\"value\",\"time\"]},\"created\":{\"type\":[\"string\",\"null\"]},"
         "\"generation\":{\"type\":[\"integer\",\"null\"]},\"userData\":{\"type\":[\"object\",\"null\"]},"
         "\"copy\":{\"type\":[\"object\",\"null\"],\"required\":[\"source\",\"done\",\"total\",\"host\",\"task\","
-        "\"active\",\"updated\",\"onCrash\"]}}}",
+        "\"active\",\"updated\",\"onCrash\"]},\"uses\":{\"type\":[\"array\",\"null\"],\"items\":{\"type\":\"object\","
+        "\"additionalProperties\":false,\"required\":[\"vm\",\"name\",\"host\",\"since\",\"writable\"],\"properties\":{"
+        "\"vm\":{\"type\":\"string\"},\"name\":{\"type\":[\"string\",\"null\"]},\"host\":{\"type\":\"string\"},"
+        "\"since\":{\"type\":[\"string\",\"null\"]},\"writable\":{\"type\":\"boolean\"}}}}}}",
 };
 
 const struct shape image_reference_shape = {
@@ -128,6 +131,20 @@ image_tell(struct call *call, const struct image *image, struct writer *result)
     publish(call, "image.changed", image->repository, image->id, &writer.text);
     if (result)
         writer_json(result, writer.text.bytes, writer.text.length);
+}
+
+bool
+image_tell_status(struct call *call, struct repository *repository, const char *id,
+                  struct writer *result, struct error **err)
+{
+    _cleanup_writer_ struct writer writer = WRITER_INIT;
+
+    if (!image_write_status(repository, id, &writer, err))
+        return false;
+    publish(call, "image.changed", repository, id, &writer.text);
+    if (result)
+        writer_json(result, writer.text.bytes, writer.text.length);
+    return true;
 }
 
 void

@@ -53,6 +53,10 @@ void image_tell(struct call *call, const struct image *image, struct writer *res
 /* The last of a change: tells as above, of an image that nobody works on any more, and only then
    lets its lock go, so that whoever changes it next is told of later. */
 void image_settle(struct call *call, struct image *image, struct writer *result);
+/* Publishes image.changed with the status as it is read anew, and writes the same to 'result' unless NULL:
+   of an image that is not open, or cannot be read. */
+bool image_tell_status(struct call *call, struct repository *repository, const char *id,
+                       struct writer *result, struct error **err) _must_check_;
 void image_tell_removed(struct call *call, const struct repository *repository, const char *id);
 /* The early answer of long verbs: {repository, image}. */
 void image_write_reference(struct call *call, const char *repository, const char *image);

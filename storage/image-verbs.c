@@ -12,6 +12,7 @@
 #include "storage/endpoint.h"
 #include "storage/image-data.h"
 #include "storage/image-steps.h"
+#include "storage/image-use.h"
 #include "storage/storage.h"
 #include "storage/transfer.h"
 
@@ -265,6 +266,12 @@ update_image(struct call *call, struct error **err)
     if (args->has_immutable && !args->immutable && !record->mutable &&
         !image_require_no_dependents(state->image, err))
         return error_wrap(err, "cannot make it mutable");
+    if (args->has_immutable && args->immutable == record->mutable &&
+        !image_require_unused(state->image, NULL,
+                              args->immutable ? "vm.snapshot makes an immutable one of it"
+                                              : "undefine that first (vm.undefine)",
+                              err))
+        return false;
     /* One of contents that are gone would be taken for theirs from now on. */
     if (args->has_immutable && args->immutable && !image_checksum_is_current(state->image))
         image_forget_checksum(state->image);
@@ -326,6 +333,11 @@ remove_run(struct call *call)
     struct writer *writer;
 
     if (!open_for_removal(call, &error) || !image_require_no_dependents(state->image, &error) ||
+        !image_require_unused(state->image, NULL,
+                              "undefine that first, or take the disk from it (vm.undefine, "
+                              "vm.detachDisk)",
+                              &error) ||
+        !image_require_closed(state->image, call_abort_flag(call), &error) ||
         !image_hide(state->image, &error))
         return call_fail(call, TAKE(error));
     image_tell_removed(call, state->repository, args->image);

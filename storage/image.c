@@ -103,17 +103,25 @@ image_new_take(struct repository *repository, const char *id, struct folder *fol
 }
 
 bool
-image_open(struct repository *repository, const char *id, struct image **ret_image,
-           struct error **err)
+image_open_directory(struct repository *repository, const char *id, struct image **ret_image,
+                     struct error **err)
 {
-    _cleanup_(image_closep) struct image *image = NULL;
     struct folder *folder = NULL;
 
     WORKER_ONLY();
     if (!open_image_folder(repository, id, &folder, err))
         return false;
-    image = image_new_take(repository, id, folder);
-    if (!image_read_record(image, err))
+    *ret_image = image_new_take(repository, id, folder);
+    return true;
+}
+
+bool
+image_open(struct repository *repository, const char *id, struct image **ret_image,
+           struct error **err)
+{
+    _cleanup_(image_closep) struct image *image = NULL;
+
+    if (!image_open_directory(repository, id, &image, err) || !image_read_record(image, err))
         return false;
     *ret_image = TAKE(image);
     return true;

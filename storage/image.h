@@ -40,6 +40,9 @@ bool image_open_locked(struct repository *repository, const char *id, enum image
                        const char *holder, struct image **ret_image, struct error **err)
     _must_check_;
 
+/* As image_open, but reads no record; takes no lock either. */
+bool image_open_directory(struct repository *repository, const char *id, struct image **ret_image,
+                          struct error **err) _must_check_;
 /* As image_open_locked, but reads no record: for what must also work on a broken one. */
 bool image_lock_directory(struct repository *repository, const char *id, enum image_lock_mode mode,
                           const char *holder, struct image **ret_image, struct error **err)

@@ -11,6 +11,7 @@
 #include "agent/base/durable.h"
 #include "agent/base/name.h"
 #include "storage/image-data.h"
+#include "storage/image-use.h"
 #include "storage/repository-chains.h"
 
 #define LIST_SIZE_MAX (384 * 1024) /* bytes: frames stay under 1 MiB */
@@ -23,6 +24,7 @@ static const char *const action_names[] = {
     [FIX_UNLINK_COPY] = "unlinkCopy",
     [FIX_UNLINK_TEMPORARY] = "unlinkTemporary",
     [FIX_UNLINK_DATA] = "unlinkData",
+    [FIX_RELEASE] = "release",
     [FIX_OPTIMIZE] = "optimize",
     [FIX_MERGE] = "merge",
     [FIX_RESUME] = "resume",
@@ -276,6 +278,13 @@ check_chain(struct repository *repository, const char *id, const struct bases *b
                   FIX_OPTIMIZE, id);
 }
 
+static bool
+has_temporary_file(const struct image *image)
+{
+    return has_file(image, TEMPORARY_IMAGE_FILE) || has_file(image, TEMPORARY_COPY_FILE) ||
+           image_has_use_left_over(image);
+}
+
 static void
 check_image(struct repository *repository, const char *id, struct bases *bases,
             struct writer *writer)
@@ -293,12 +302,19 @@ check_image(struct repository *repository, const char *id, struct bases *bases,
     /* What somebody works on is theirs, whatever it looks like; what is being removed is nobody's. */
     if (is_locked(image) || !image_is_named(image))
         return;
-    check_contents(image, writer);
-    check_left_over_data(image, writer);
+    if (image_has_stale_uses(image))
+        write_problem(writer, "stale use", id, "clean",
+                      "a VM of this host that it was a disk of is gone, or has it no more",
+                      FIX_RELEASE, id);
+    /* Machines change their disks while they run, and agents go on with that where another stopped. */
+    if (!image_is_used(image)) {
+        check_contents(image, writer);
+        check_left_over_data(image, writer);
+    }
     if (image->record.complete && has_file(image, FORMAT_COPY_FILE))
         write_problem(writer, "left-over copy record", id, "clean", "its copy has finished",
                       FIX_UNLINK_COPY, id);
-    if (has_file(image, TEMPORARY_IMAGE_FILE) || has_file(image, TEMPORARY_COPY_FILE))
+    if (has_temporary_file(image))
         write_problem(writer, "left-over temporary file", id, "clean",
                       "a replacement of its record was interrupted", FIX_UNLINK_TEMPORARY, id);
 }
@@ -481,12 +497,16 @@ unlink_leftovers(struct repository *repository, const struct fix *fix, const cha
                    ? folder_unlink(image->folder, FORMAT_COPY_FILE, err)
                    : gone(err);
     if (fix->action == FIX_UNLINK_DATA)
-        return image_has_left_over_data(image, &found, err) &&
+        return image_require_unused(image, NULL, "undefine that first (vm.undefine)", err) &&
+               image_has_left_over_data(image, &found, err) &&
                (found ? image_drop_left_over_data(image, err) : gone(err));
-    if (!has_file(image, TEMPORARY_IMAGE_FILE) && !has_file(image, TEMPORARY_COPY_FILE))
+    if (fix->action == FIX_RELEASE)
+        return image_has_stale_uses(image) ? image_drop_stale_uses(image, err) : gone(err);
+    if (!has_temporary_file(image))
         return gone(err);
     return folder_unlink(image->folder, TEMPORARY_IMAGE_FILE, err) &&
-           folder_unlink(image->folder, TEMPORARY_COPY_FILE, err);
+           folder_unlink(image->folder, TEMPORARY_COPY_FILE, err) &&
+           image_drop_use_left_overs(image, err);
 }
 
 /* Whether removing is still what mends it: under the lock, by the same rules as the check. */
@@ -516,7 +536,9 @@ remove_broken(struct repository *repository, const char *id, const char *holder,
         return false;
     if (!is_beyond_mending(repository, id))
         return gone(err);
-    if (!image_require_no_dependents(image, err) || !image_hide(image, err))
+    if (!image_require_no_dependents(image, err) ||
+        !image_require_unused(image, NULL, "undefine that first (vm.undefine)", err) ||
+        !image_hide(image, err))
         return false;
     *ret_removed = TAKE(image);
     return true;
@@ -567,6 +589,7 @@ repository_fix_apply(struct repository *repository, const struct fix *fix, const
     case FIX_UNLINK_STRAY: return unlink_stray(repository, fix->name, err);
     case FIX_UNLINK_COPY:
     case FIX_UNLINK_TEMPORARY:
+    case FIX_RELEASE:
     case FIX_UNLINK_DATA: return unlink_leftovers(repository, fix, holder, err);
     case FIX_REMOVE: return remove_broken(repository, fix->name, holder, ret_removed, err);
     case FIX_OPTIMIZE: return is_too_deep(repository, fix->name) || gone(err);

@@ -24,6 +24,7 @@ enum fix_action {
     FIX_UNLINK_COPY,  /* the copy.json of a complete image */
     FIX_UNLINK_TEMPORARY,
     FIX_UNLINK_DATA, /* data files that the image's record does not name */
+    FIX_RELEASE,     /* an image that machines used which are gone from this host */
     FIX_OPTIMIZE,    /* an image over too long a chain */
     FIX_MERGE,       /* an image that a base was being folded into */
     FIX_RESUME,      /* a broken image whose copy can go on */

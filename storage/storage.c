@@ -23,6 +23,7 @@
 #include "agent/task.h"
 #include "storage/endpoint.h"
 #include "storage/image-serve-table.h"
+#include "storage/image-use.h"
 #include "storage/image.h"
 #include "storage/mount.h"
 #include "storage/repository-verbs.h"
@@ -489,6 +490,7 @@ storage_open(struct storage *storage, struct agent *agent, void (*settled)(void 
     storage->agent = agent;
     storage->settled = settled;
     storage->settled_context = settled_context;
+    image_use_open(agent->host_id);
     make_socket_folder(agent->config);
     mount_use_folder(mounts);
     storage->remember_lane = (struct lane){ .name = "run-time directory", .limit = 1 };

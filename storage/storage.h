@@ -33,6 +33,7 @@ extern const struct verb image_copy_verbs[];     /* copy import resume */
 extern const struct verb image_export_verbs[];   /* export */
 extern const struct verb image_merge_verbs[];    /* merge */
 extern const struct verb image_optimize_verbs[]; /* optimize */
+extern const struct verb image_release_verbs[];  /* release */
 extern const struct verb image_resize_verbs[];   /* resize */
 extern const struct verb image_snapshot_verbs[]; /* snapshot */
 extern const struct verb image_check_verbs[];    /* verify checksum */

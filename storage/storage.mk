@@ -4,6 +4,7 @@ libhostler_a_SOURCES += \
   storage/copy-compare.c \
   storage/copy-record.c storage/copy-record.h \
   storage/copy.c storage/copy.h \
+  storage/disk.c storage/disk.h \
   storage/endpoint-file.c \
   storage/endpoint-gluster-make.c \
   storage/endpoint-gluster.c \
@@ -31,9 +32,11 @@ libhostler_a_SOURCES += \
   storage/image-status.c \
   storage/image-merge-verbs.c \
   storage/image-optimize-verbs.c \
+  storage/image-release-verbs.c \
   storage/image-resize-verbs.c \
   storage/image-snapshot-verbs.c \
   storage/image-steps.c storage/image-steps.h \
+  storage/image-use.c storage/image-use.h \
   storage/image-verbs.c \
   storage/image.c storage/image.h \
   storage/mount.c storage/mount.h \
@@ -53,8 +56,8 @@ libhostler_a_SOURCES += \
   storage/url.c storage/url.h \
   storage/uring.c storage/uring.h
 
-UNIT_TESTS += tests/unit/test-checksum tests/unit/test-copy tests/unit/test-endpoint tests/unit/test-endpoint-map tests/unit/test-endpoint-nbd \
-  tests/unit/test-folder tests/unit/test-format tests/unit/test-gluster-volume tests/unit/test-image tests/unit/test-image-data tests/unit/test-image-lock tests/unit/test-image-verbs \
+UNIT_TESTS += tests/unit/test-checksum tests/unit/test-copy tests/unit/test-disk tests/unit/test-endpoint tests/unit/test-endpoint-map tests/unit/test-endpoint-nbd \
+  tests/unit/test-folder tests/unit/test-format tests/unit/test-gluster-volume tests/unit/test-image tests/unit/test-image-data tests/unit/test-image-lock tests/unit/test-image-use tests/unit/test-image-verbs \
   tests/unit/test-mount tests/unit/test-qemu-lock tests/unit/test-repository-chains tests/unit/test-repository-check tests/unit/test-repository-health tests/unit/test-repository-place tests/unit/test-repository-verbs tests/unit/test-transfer \
   tests/unit/test-image-serve tests/unit/test-image-serve-record tests/unit/test-image-serve-verbs
 UNIT_TESTS += tests/unit/test-endpoint-url tests/unit/test-nbd-socket tests/unit/test-url

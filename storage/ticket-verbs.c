@@ -14,6 +14,7 @@
 #include "agent/task.h"
 #include "storage/image-data.h"
 #include "storage/image-steps.h"
+#include "storage/image-use.h"
 #include "storage/ticket.h"
 
 #define TIMEOUT_MAX 86400
@@ -122,7 +123,8 @@ may_be_opened(const struct image *image, bool writes, struct error **err)
     if (writes && !image->record.mutable)
         return error_set(err, ERROR_IMAGE_IMMUTABLE,
                          "image '%s' is a snapshot: copy it, and write to the copy", image->id);
-    if (writes && !image_require_finished(image, err))
+    if (writes && (!image_require_finished(image, err) ||
+                   !image_require_unused(image, NULL, "undefine that first (vm.undefine)", err)))
         return false;
     return writes && image->record.upload && !image->record.damage
                ? image_require_data(image, err) && image_require_settled(image, err)

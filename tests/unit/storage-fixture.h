@@ -34,7 +34,7 @@ verb_called(const char *name)
     const struct verb *const tables[] = {
         repository_verbs,     image_verbs,          image_copy_verbs,  image_export_verbs,
         image_check_verbs,    image_snapshot_verbs, image_serve_verbs, image_resize_verbs,
-        image_optimize_verbs, image_merge_verbs,    ticket_verbs
+        image_optimize_verbs, image_merge_verbs,    ticket_verbs,      image_release_verbs
     };
 
     for (size_t i = 0; i < ARRAY_COUNT(tables); i++)

@@ -20,15 +20,15 @@
 #include "virt/virt.h"
 
 static const struct verb *const tables[] = {
-    host_verbs,           task_verbs,           event_verbs,       rpc_verbs,
-    repository_verbs,     image_verbs,          image_copy_verbs,  image_export_verbs,
-    image_check_verbs,    image_snapshot_verbs, image_serve_verbs, image_resize_verbs,
-    image_optimize_verbs, image_merge_verbs,    ticket_verbs,      peer_verbs,
-    volume_verbs,         status_verbs,         volume_life_verbs, snapshot_verbs,
-    clone_verbs,          heal_verbs,           profile_verbs,     top_verbs,
-    option_verbs,         quota_verbs,          rebalance_verbs,   removal_verbs,
-    brick_offline_verbs,  brick_verbs,          roll_verbs,        georep_verbs,
-    vm_read_verbs,        vm_life_verbs
+    host_verbs,           task_verbs,           event_verbs,        rpc_verbs,
+    repository_verbs,     image_verbs,          image_copy_verbs,   image_export_verbs,
+    image_check_verbs,    image_snapshot_verbs, image_serve_verbs,  image_resize_verbs,
+    image_optimize_verbs, image_merge_verbs,    ticket_verbs,       peer_verbs,
+    volume_verbs,         status_verbs,         volume_life_verbs,  snapshot_verbs,
+    clone_verbs,          heal_verbs,           profile_verbs,      top_verbs,
+    option_verbs,         quota_verbs,          rebalance_verbs,    removal_verbs,
+    brick_offline_verbs,  brick_verbs,          roll_verbs,         georep_verbs,
+    vm_read_verbs,        vm_life_verbs,        image_release_verbs
 };
 
 #define FOR_EACH_VERB(verb)                                                                        \

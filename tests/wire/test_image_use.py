@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Images that virtual machines need: whose records keep them as they are, and how one is let go."""
+import json
+import subprocess
+import uuid
+
+import pytest
+
+from rig.chains import MIB, checksum, import_image, opened_by_a_guest, shows
+from rig.images import data_path
+
+ELSEWHERE = "22222222-2222-4222-8222-222222222222"
+WEB = "aaaaaaaa-0000-4000-8000-000000000001"
+DB = "aaaaaaaa-0000-4000-8000-000000000002"
+WEB1 = {"repository": "fast", "image": "web1"}
+
+
+def note_use(repository, image, vm, name, host=ELSEWHERE, writable=True):
+    """As doc/formats.md has it, by whoever defines a machine."""
+    folder = repository / "images" / image / "uses"
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{vm}-{host}.json"
+    path.write_text(json.dumps({"version": 1, "vm": vm, "name": name, "host": host,
+                                "since": "2026-11-20T21:15:03.120Z", "writable": writable, "shareable": False}))
+    return path
+
+
+@pytest.fixture
+def image(agent, client, tmp_path):
+    """'web1' in 'fast', a disk of 'web' on another host; gives its contents as a raw file."""
+    raw = import_image(client, "fast", "web1", tmp_path, "qcow2")
+    note_use(agent.folder / "fast", "web1", WEB, "web")
+    return raw
+
+
+def status(client, image="web1"):
+    return client.call("image.status", {"repository": "fast", "image": image})
+
+
+def test_the_status_says_whose_disk_it_is(client, image):
+    assert status(client)["uses"] == [{"vm": WEB, "name": "web", "host": ELSEWHERE,
+                                       "since": "2026-11-20T21:15:03.120Z", "writable": True}]
+    (listed,) = client.call("image.list", {"repository": "fast"})["images"]
+    assert listed["uses"] == status(client)["uses"] and listed["state"] == "optimized"
+
+
+CHANGES = {
+    "remove": ("image.remove", {}, "vm.undefine"),
+    "snapshot": ("image.snapshot", {"snapshot": "s1"}, "vm.snapshot"),
+    "resize": ("image.resize", {"size": 4 * MIB}, "vm.resizeDisk"),
+    "optimize": ("image.optimize", {}, "vm.undefine"),
+    "serve": ("image.serve", {"writable": True}, "vm.undefine"),
+    "ticket": ("image.ticket", {"ops": ["write"], "timeout": 60}, "vm.undefine"),
+    "immutable": ("image.update", {"immutable": True}, "vm.snapshot"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_a_machine_needs_is_not_changed(agent, client, image, change):
+    method, params, instead = CHANGES[change]
+    error = client.error(method, {**WEB1, **params})
+    assert error.name == "ImageInUse" and instead in error.message and "VM 'web'" in error.message, error
+    assert (error.data["vm"], error.data["host"]) == (WEB, ELSEWHERE) and "web" in error.data["holder"]
+    after = status(client)
+    assert (after["generation"], after["state"]) == (1, "optimized") and shows(agent.folder / "fast", "web1", image)
+
+
+def test_reading_it_and_what_changes_no_contents_is_done(agent, client, image):
+    assert client.run("image.copy", {**WEB1, "targetRepository": "slow", "verify": True})["status"] == "done"
+    assert client.run("image.verify", WEB1)["status"] == "done"
+    assert checksum(client, "fast", "web1")
+    client.call("image.update", {**WEB1, "userData": {"a": 1}})
+    client.call("image.fence", WEB1)
+    client.call("image.serve", WEB1)
+    client.call("image.unserve", WEB1)
+    assert shows(agent.folder / "fast", "web1", image)
+    assert client.call("image.status", {"repository": "slow", "image": "web1"})["uses"] == []
+
+
+def test_its_base_is_kept(agent, client, image):
+    """What a machine's disk stands on is neither removed nor merged, optimized, made mutable or resized."""
+    fast = agent.folder / "fast"
+    client.call("image.release", {**WEB1, "host": ELSEWHERE})
+    client.call("image.update", {**WEB1, "immutable": True})
+    client.call("image.create", {"repository": "fast", "image": "over", "size": 3 * MIB, "base": "web1"})
+    note_use(fast, "over", DB, "db")
+    assert client.error("image.remove", WEB1).name == "ImageHasDependents"
+    assert client.error("image.optimize", WEB1).name == "ImageHasDependents"
+    assert client.error("image.update", {**WEB1, "immutable": False}).name == "ImageHasDependents"
+    assert client.error("image.resize", {**WEB1, "size": 4 * MIB}).name == "ImageImmutable"
+    error = client.error("image.merge", {"repository": "fast", "image": "over"})
+    assert error.name == "ImageInUse" and "vm.mergeDisk" in error.message
+    assert shows(fast, "web1", image) and shows(fast, "over", image)
+
+
+def test_a_snapshot_that_machines_only_read_is_kept_too(agent, client, image):
+    fast = agent.folder / "fast"
+    client.call("image.release", {**WEB1, "vm": WEB})
+    client.call("image.update", {**WEB1, "immutable": True})
+    for vm, name in ((WEB, "web"), (DB, "db")):
+        note_use(fast, "web1", vm, name, writable=False)
+    client.call("image.create", {"repository": "fast", "image": "over", "size": 3 * MIB, "base": "web1"})
+    assert client.error("image.merge", {"repository": "fast", "image": "over"}).name == "ImageInUse"
+    client.call("image.remove", {"repository": "fast", "image": "over"})
+    for method, params in (("image.remove", {}), ("image.optimize", {}), ("image.update", {"immutable": False})):
+        assert client.error(method, {**WEB1, **params}).name == "ImageInUse", method
+    assert shows(fast, "web1", image)
+
+
+def test_an_administrator_lets_go_what_is_gone_for_good(agent, client, image):
+    fast = agent.folder / "fast"
+    other = str(uuid.uuid4())
+    note_use(fast, "web1", DB, "db", host=other)
+    assert client.error("image.release", WEB1).data["param"] == "host"
+    assert client.error("image.release", {**WEB1, "image": "none", "vm": WEB}).name == "ImageNotFound"
+    assert len(client.call("image.release", {**WEB1, "host": other, "vm": WEB})["uses"]) == 2
+    with agent.connect() as watcher:
+        watcher.call("event.subscribe", {"topics": ["image.changed"]})
+        after = client.call("image.release", {**WEB1, "host": other})
+        assert watcher.event()["params"]["data"]["uses"] == after["uses"]
+    assert [use["vm"] for use in after["uses"]] == [WEB] and after["generation"] == 1
+    assert client.error("image.remove", WEB1).name == "ImageInUse"
+    assert client.call("image.release", {**WEB1, "vm": "web"})["uses"] == []
+    client.call("image.remove", WEB1)
+
+
+def test_a_record_of_this_host_stays_while_nobody_can_tell(agent, client, image):
+    host = client.call("host.info")["hostId"]
+    client.call("image.release", {**WEB1, "vm": WEB})
+    note_use(agent.folder / "fast", "web1", DB, "db", host=host)
+    error = client.error("image.remove", WEB1)
+    assert error.name == "ImageInUse" and "on this host" in error.message
+    assert client.call("repository.check", {"repository": "fast"})["problems"] == []
+    assert client.call("image.release", {**WEB1, "vm": DB})["uses"] == []
+
+
+def test_what_cannot_be_understood_stands(agent, client, image):
+    """It may be a newer agent's, and a machine may need the image."""
+    note_use(agent.folder / "fast", "web1", WEB, "web").write_text("{}")
+    assert status(client)["uses"][0]["name"] is None
+    assert client.error("image.remove", WEB1).name == "ImageInUse"
+    assert client.call("image.release", {**WEB1, "vm": WEB})["uses"] == []
+
+
+def test_left_over_data_of_a_machines_disk_is_left_alone(agent, client, image):
+    """Its QEMU may have gone over to it while the agent was down."""
+    left = agent.folder / "fast" / "images" / "web1" / f"data-{WEB}"
+    left.write_bytes(b"")
+    assert client.call("repository.check", {"repository": "fast"})["problems"] == []
+    fix = {"action": "unlinkData", "name": "web1"}
+    assert client.error("repository.fix", {"repository": "fast", "fix": fix}).name == "ImageInUse"
+    client.call("image.release", {**WEB1, "vm": WEB})
+    (problem,) = client.call("repository.check", {"repository": "fast"})["problems"]
+    assert problem["fix"] == fix
+    client.run("repository.fix", {"repository": "fast", "fix": fix})
+    assert not left.exists()
+
+
+@pytest.mark.parametrize("options", [[], ["-r"]], ids=["written", "read"])
+def test_what_a_guest_of_nobodys_has_open_is_in_use(agent, client, image, options):
+    """QEMU's own locks, for machines that no record tells of: each verb that changes an image looks at them."""
+    fast = agent.folder / "fast"
+    client.call("image.release", {**WEB1, "vm": WEB})
+    with opened_by_a_guest(fast, "web1", *options):
+        for change, (method, params, _) in CHANGES.items():
+            if change == "immutable":
+                continue
+            error = client.error(method, {**WEB1, **params})
+            assert error.name == "ImageInUse", (change, error)
+    assert shows(fast, "web1", image)
+    client.call("image.remove", WEB1)
+    assert not (fast / "images" / "web1").exists()
+
+
+def test_a_broken_image_that_a_guest_has_open_is_not_removed(agent, client, image):
+    fast = agent.folder / "fast"
+    client.call("image.release", {**WEB1, "vm": WEB})
+    with opened_by_a_guest(fast, "web1"):
+        (fast / "images" / "web1" / "image.json").write_text("{")
+        assert client.error("image.remove", WEB1).name == "ImageInUse"
+    client.call("image.remove", WEB1)
+
+
+def test_an_older_agent_can_still_read_the_image(agent, client, image):
+    record = json.loads((agent.folder / "fast" / "images" / "web1" / "image.json").read_text())
+    assert record["version"] == 1
+    assert subprocess.run(["qemu-img", "check", "-q", data_path(agent.folder / "fast", "web1")]).returncode == 0
