@@ -19,6 +19,8 @@ struct agent {
     struct snapshots *snapshots;    /* loop only */
     struct resources *resources;    /* agent/resource.h; loop only; NULL while there are none */
     struct gauges *gauges;          /* agent/gauge.h; loop only; NULL while there are none */
+    struct facts *facts;            /* agent/facts.h; loop only; NULL while there are none */
+    struct samplings *samplings;    /* agent/sampling.h; loop only */
     const struct config *config;    /* read only, any thread */
     const struct verb_index *verbs; /* read only, any thread */
     char instance[UUID_TEXT_SIZE];  /* fresh at each start */

@@ -24,7 +24,9 @@
 #include "agent/base/clock.h"
 #include "agent/base/log.h"
 #include "agent/config.h"
+#include "agent/host-figures.h"
 #include "agent/loop.h"
+#include "agent/sampling.h"
 #include "agent/snapshot.h"
 #include "agent/task.h"
 #include "agent/worker.h"
@@ -91,8 +93,8 @@ settled(void *context)
 }
 
 static bool
-run(struct agent *agent, struct rpc *rpc, struct storage *storage, struct gluster *gluster,
-    struct virt *virt, struct error **err)
+run(struct agent *agent, struct host_figures *figures, struct rpc *rpc, struct storage *storage,
+    struct gluster *gluster, struct virt *virt, struct error **err)
 {
     const struct config *config = agent->config;
 
@@ -105,9 +107,11 @@ run(struct agent *agent, struct rpc *rpc, struct storage *storage, struct gluste
     agent->workers = workers_new(agent->loop, config->workers, (unsigned)config->limits.copies);
     agent->backends = backends_new(agent);
     agent->snapshots = snapshots_new();
+    agent->samplings = samplings_new(agent);
     agent->tasks = task_table_new(agent, config->task_retention_s, config->task_history);
     if (!rpc_open(rpc, agent, err))
         return false;
+    host_figures_open(figures, agent);
     gluster_open(gluster, agent);
     virt_open(virt, agent);
     if (!storage_open(storage, agent, settled, rpc, err))
@@ -122,12 +126,14 @@ int
 main(int argc, char **argv)
 {
     static struct agent agent;
+    struct host_figures *figures = host_figures_new();
     struct rpc *rpc = rpc_new();
     struct storage *storage = storage_new();
     struct gluster *gluster = gluster_new();
     struct virt *virt = virt_new(storage);
     const struct verb_table tables[] = {
         { host_verbs, NULL },
+        { host_figure_verbs, figures },
         { task_verbs, NULL },
         { event_verbs, rpc },
         { rpc_verbs, rpc },
@@ -188,7 +194,7 @@ main(int argc, char **argv)
     }
     log_open(config->log_level);
     prepare_process();
-    if (!run(&agent, rpc, storage, gluster, virt, &error))
+    if (!run(&agent, figures, rpc, storage, gluster, virt, &error))
         log_error("%s", error->message);
     return 1;
 }

@@ -5,6 +5,7 @@
 #ifndef GLUSTER_GLUSTER_INTERNAL_H
 #define GLUSTER_GLUSTER_INTERNAL_H
 
+#include "agent/facts.h"
 #include "agent/gauge.h"
 #include "agent/worker.h"
 #include "gluster/gluster.h"
@@ -24,6 +25,7 @@ struct gluster {
     struct gluster_watcher *watchers;
     struct gluster_watcher availability;
     struct gauges figures;
+    struct facts facts;
     const struct call *roller; /* the peer.roll that is under way, or NULL; borrowed */
     int64_t forgotten_ns;      /* answers to what was asked before are old; monotonic */
     uint64_t asked, answered;

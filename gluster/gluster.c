@@ -185,6 +185,17 @@ write_figures(void *context, struct text *text)
                 asked, given);
 }
 
+static void
+write_facts(void *context, struct writer *writer)
+{
+    const struct gluster *gluster = context;
+
+    LOOP_ONLY();
+    writer_object(writer);
+    writer_member_string(writer, "version", gluster->version);
+    writer_end_object(writer);
+}
+
 void
 gluster_open(struct gluster *gluster, struct agent *agent)
 {
@@ -198,6 +209,10 @@ gluster_open(struct gluster *gluster, struct agent *agent)
         (struct gluster_watcher){ .answered = answered, .failed = failed, .context = gluster };
     gluster->figures = (struct gauges){ .write = write_figures, .context = gluster };
     gauges_register(agent, &gluster->figures);
+    gluster->facts = (struct facts){
+        .of = FACTS_CAPABILITIES, .name = "gluster", .write = write_facts, .context = gluster
+    };
+    facts_register(agent, &gluster->facts);
     xml_prepare();
     gluster_watch(gluster, &gluster->availability);
     if (strcmp(agent->config->gluster, "none") == 0)

@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 
 #include "agent/base/clock.h"
+#include "agent/base/thread.h"
 #include "agent/gauge.h"
 #include "agent/task.h"
 #include "events/ring.h"
@@ -74,4 +75,29 @@ metrics_write(const struct rpc *rpc, struct text *text)
     metric(text, "process_start_time_seconds", "gauge",
            (double)agent->started_ns / (double)NS_PER_S, "When the agent started.");
     gauges_write(agent, text);
+}
+
+/* "connections" of host.stats: the same counters. */
+static void
+write_facts(void *context, struct writer *writer)
+{
+    const struct rpc *rpc = context;
+
+    LOOP_ONLY();
+    writer_object(writer);
+    writer_member_unsigned(writer, "open", rpc->connection_count);
+    writer_member_unsigned(writer, "total", rpc->last_number);
+    writer_member_unsigned(writer, "requests", rpc->request_count);
+    writer_member_unsigned(writer, "errors", rpc->error_count);
+    writer_member_unsigned(writer, "eventsDelivered", rpc->event_count);
+    writer_end_object(writer);
+}
+
+void
+metrics_open(struct rpc *rpc)
+{
+    rpc->facts = (struct facts){
+        .of = FACTS_STATS, .name = "connections", .write = write_facts, .context = rpc
+    };
+    facts_register(rpc->agent, &rpc->facts);
 }

@@ -6,6 +6,7 @@
 #define RPC_RPC_H
 
 #include "agent/agent.h"
+#include "agent/facts.h"
 #include "rpc/connection.h"
 #include "rpc/server.h"
 
@@ -22,10 +23,12 @@ struct rpc {
     struct rpc_rates *rates;
     struct rpc_subscriptions *subscriptions;
     uint64_t request_count, error_count, event_count; /* for metrics */
+    struct facts facts;
 };
 
 /* Each part's beginning, called by rpc_open() in this order. */
 void rates_open(struct rpc *rpc);
 void subscriptions_open(struct rpc *rpc);
+void metrics_open(struct rpc *rpc);
 
 #endif

@@ -227,6 +227,7 @@ rpc_open(struct rpc *rpc, struct agent *agent, struct error **err)
     transport->admin_group = peer_admin_group();
     rates_open(rpc);
     subscriptions_open(rpc);
+    metrics_open(rpc);
     sessions_open(transport);
     bound_descriptors(transport);
     return load_tokens(transport, err) && make_context(transport, err) &&

@@ -164,9 +164,41 @@ write_gauges(void *context, struct text *text)
     }
 }
 
+/* ---- host.stats ---- */
+
+static void
+write_facts(void *context, struct writer *writer)
+{
+    const struct storage *storage = context;
+
+    LOOP_ONLY();
+    writer_array(writer);
+    for (const struct repository *repository = storage->first; repository;
+         repository = repository->next) {
+        const struct repository_look *look = &repository->look;
+        bool known = repository->images != NULL;
+
+        writer_object(writer);
+        writer_member_string(writer, "repository", repository->name);
+        writer_member_string(writer, "kind", repository->place.kind);
+        writer_member_string(writer, "health", repository->health);
+        writer_member_if_known(writer, "capacity", known, look->capacity);
+        writer_member_if_known(writer, "free", known, look->free);
+        writer_member_if_known(writer, "images", known, look->image_count);
+        writer_key(writer, "readLatencyMs");
+        known ? writer_real(writer, (double)(look->latency_ns / 1000) / 1000) : writer_null(writer);
+        writer_end_object(writer);
+    }
+    writer_end_array(writer);
+}
+
 void
-repository_gauges_open(struct storage *storage)
+repository_figures_open(struct storage *storage)
 {
     storage->gauges = (struct gauges){ .write = write_gauges, .context = storage };
     gauges_register(storage->agent, &storage->gauges);
+    storage->facts = (struct facts){
+        .of = FACTS_STATS, .name = "repositories", .write = write_facts, .context = storage
+    };
+    facts_register(storage->agent, &storage->facts);
 }

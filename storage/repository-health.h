@@ -36,7 +36,7 @@ void repository_warnings_write(const struct repository_warnings *warnings, struc
 /* The same for people; to be freed.  NULL: all is well. */
 char *repository_warnings_text(const struct repository_warnings *warnings);
 
-/* Adds the figures of all repositories to GET /metrics. */
-void repository_gauges_open(struct storage *storage);
+/* Adds the figures of all repositories to GET /metrics, and "repositories" to host.stats. */
+void repository_figures_open(struct storage *storage);
 
 #endif

@@ -366,7 +366,7 @@ look_at_all(struct timer *timer)
 void
 health_open(struct storage *storage)
 {
-    repository_gauges_open(storage);
+    repository_figures_open(storage);
     storage->health.fire = look_at_all;
     timer_arm(storage->agent->loop, &storage->health, HEALTH_INTERVAL_MS);
 }

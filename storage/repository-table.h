@@ -5,6 +5,7 @@
 #ifndef STORAGE_REPOSITORY_TABLE_H
 #define STORAGE_REPOSITORY_TABLE_H
 
+#include "agent/facts.h"
 #include "agent/gauge.h"
 #include "agent/loop.h"
 #include "agent/snapshot.h"
@@ -38,6 +39,7 @@ struct storage {
     void *settled_context;
     struct snapshot_provider repository_provider, image_provider;
     struct gauges gauges;
+    struct facts facts;
 };
 
 /* Any entry of that name, whatever its health, or NULL. */

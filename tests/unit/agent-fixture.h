@@ -16,6 +16,7 @@
 #include "agent/base/clock.h"
 #include "agent/config.h"
 #include "agent/loop.h"
+#include "agent/sampling.h"
 #include "agent/snapshot.h"
 #include "agent/task-internal.h"
 #include "agent/task.h"
@@ -44,6 +45,7 @@ fixture_open(unsigned retention_s, unsigned history_count)
     fixture.workers = workers_new(fixture.loop, 2, 1);
     fixture.backends = backends_new(&fixture);
     fixture.snapshots = snapshots_new();
+    fixture.samplings = samplings_new(&fixture);
     fixture.tasks = task_table_new(&fixture, retention_s, history_count);
 }
 
@@ -51,6 +53,7 @@ static inline void
 fixture_close(void)
 {
     workers_free(fixture.workers);
+    samplings_free(fixture.samplings);
     task_table_free(fixture.tasks);
     backends_free(fixture.backends);
     snapshots_free(fixture.snapshots);

@@ -141,6 +141,27 @@ figures_of_every_repository_are_told_to_prometheus(void **state)
             fail_msg("'%s' is not in %s", *line, text.bytes);
 }
 
+static void
+space_and_latency_of_every_repository_are_told_to_host_stats(void **state)
+{
+    _cleanup_writer_ struct writer writer = WRITER_INIT;
+    struct repository *fast = repository_table_get(storage, "fast");
+    struct repository_look before = fast->look, look = look_with(50, 250);
+
+    (void)state;
+    fast->look = look;
+    writer_object(&writer);
+    facts_write(&fixture, FACTS_STATS, &writer);
+    writer_end_object(&writer);
+    fast->look = before;
+    if (!strstr(writer.text.bytes,
+                "{\"repositories\":[{\"repository\":\"fast\",\"kind\":\"dir\",\"health\":\"ok\","
+                "\"capacity\":1000000,\"free\":500000,"))
+        fail_msg("no 'fast' in %s", writer.text.bytes);
+    if (!strstr(writer.text.bytes, "\"readLatencyMs\":250}"))
+        fail_msg("no latency in %s", writer.text.bytes);
+}
+
 int
 main(void)
 {
@@ -150,6 +171,7 @@ main(void)
         cmocka_unit_test(three_looks_in_a_row_make_it_slow_and_three_quick_again),
         cmocka_unit_test(a_warning_is_told_by_an_event_and_shown_in_the_status),
         cmocka_unit_test(figures_of_every_repository_are_told_to_prometheus),
+        cmocka_unit_test(space_and_latency_of_every_repository_are_told_to_host_stats),
     };
 
     return cmocka_run_group_tests(tests, open_storage, close_storage);

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "agent/agent.h"
+#include "agent/host-figures.h"
 #include "agent/task.h"
 #include "gluster/gluster.h"
 #include "rpc/server.h"
@@ -20,15 +21,15 @@
 #include "virt/virt.h"
 
 static const struct verb *const tables[] = {
-    host_verbs,           task_verbs,           event_verbs,        rpc_verbs,
-    repository_verbs,     image_verbs,          image_copy_verbs,   image_export_verbs,
-    image_check_verbs,    image_snapshot_verbs, image_serve_verbs,  image_resize_verbs,
-    image_optimize_verbs, image_merge_verbs,    ticket_verbs,       peer_verbs,
-    volume_verbs,         status_verbs,         volume_life_verbs,  snapshot_verbs,
-    clone_verbs,          heal_verbs,           profile_verbs,      top_verbs,
-    option_verbs,         quota_verbs,          rebalance_verbs,    removal_verbs,
-    brick_offline_verbs,  brick_verbs,          roll_verbs,         georep_verbs,
-    vm_read_verbs,        vm_life_verbs,        image_release_verbs
+    host_verbs,           task_verbs,           event_verbs,         rpc_verbs,
+    repository_verbs,     image_verbs,          image_copy_verbs,    image_export_verbs,
+    image_check_verbs,    image_snapshot_verbs, image_serve_verbs,   image_resize_verbs,
+    image_optimize_verbs, image_merge_verbs,    ticket_verbs,        peer_verbs,
+    volume_verbs,         status_verbs,         volume_life_verbs,   snapshot_verbs,
+    clone_verbs,          heal_verbs,           profile_verbs,       top_verbs,
+    option_verbs,         quota_verbs,          rebalance_verbs,     removal_verbs,
+    brick_offline_verbs,  brick_verbs,          roll_verbs,          georep_verbs,
+    vm_read_verbs,        vm_life_verbs,        image_release_verbs, host_figure_verbs
 };
 
 #define FOR_EACH_VERB(verb)                                                                        \
