@@ -11,8 +11,9 @@ build_packages="build-essential autoconf automake pkg-config
  qemu-utils nbdkit e2fsprogs procps"
 # What only the tests, the lint and the benchmarks use.
 test_packages="glusterfs-server openssh-server iproute2 qemu-block-extra
- qemu-system-x86 busybox-static nfs-common nfs-kernel-server lvm2 thin-provisioning-tools
- python3 python3-pytest python3-pytest-xdist python3-websockets python3-jsonschema
+ qemu-system-x86 libvirt-daemon libvirt-clients libxml2-utils busybox-static
+ nfs-common nfs-kernel-server lvm2 thin-provisioning-tools
+ python3 python3-pytest python3-pytest-xdist python3-websockets python3-jsonschema python3-libvirt
  strace curl openssl libnbd-bin xfsprogs util-linux bash-completion man-db git
  clang libclang-rt-14-dev clang-format shellcheck codespell valgrind"
 

@@ -21,7 +21,7 @@ complain() {
     complain "tab or blank at the end of the line" "$(grep -nE "$(printf '\t')|[[:blank:]]\$" $sources)"
     complain "TODO without an issue" "$(grep -nE 'TODO([^(]|$)|FIXME' $sources)"
     complain "<config.h> must be the first include" "$(for source in $sources; do
-        case $source in bench/*) ;; *.c) grep -m1 '^#include' "$source" | grep -qx '#include <config.h>' || echo "$source" ;; esac
+        case $source in bench/* | tests/rig/*) ;; *.c) grep -m1 '^#include' "$source" | grep -qx '#include <config.h>' || echo "$source" ;; esac
     done)"
     complain "no SPDX line at the top" "$(for source in $sources; do
         head -1 "$source" | grep -qxF '/* SPDX-License-Identifier: Apache-2.0 */' || echo "$source"

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fixtures of the tests with real servers: one glusterd for all tests of a process, a pool of three for each file."""
+"""Fixtures of the tests with real servers: one glusterd for all tests of a process; for each file a pool of three,
+and a libvirtd or a pair of them."""
 import itertools
 
 import pytest
 
 from rig.gluster import ADDRESS, Gluster
 from rig.pool import Pool
+from rig.virt import VirtHost, VirtPair
 
 numbers = itertools.count(1)
 
@@ -69,3 +71,24 @@ def agents(host_agents):
     yield clients
     for client in clients:
         client.close()
+
+
+@pytest.fixture(scope="module")
+def virt_host():
+    """A libvirtd without a virtual machine."""
+    with VirtHost() as host:
+        yield host
+
+
+@pytest.fixture(scope="module")
+def virt_pair():
+    """Two that see each other, without a virtual machine."""
+    with VirtPair() as pair:
+        yield pair
+
+
+@pytest.fixture(scope="module")
+def running_guest(virt_host):
+    """A virtual machine on virt_host for all tests of the file, which leave it running: its name.  It beats on vda."""
+    virt_host.start_guest("running", beat="/dev/vda")
+    return "running"

@@ -41,11 +41,11 @@ class Cell:
     Their first process runs a script of bash, once go() says so, that prints 'ready' and then reads:
     it dies with this process, by that end of file, and all in the cell with it."""
 
-    def __init__(self, script, *arguments, around=None):
+    def __init__(self, script, *arguments, around=None, own_network=True):
         script = f"set -e\necho here\nread -r line\n{script}\necho ready\n{REAP}"
         self.process = subprocess.Popen(
-            [*(around.enter if around else ()), "unshare", "--net", "--mount", "--pid", "--uts", "--fork",
-             "--kill-child", "--mount-proc", "bash", "-c", script, "init", *arguments],
+            [*(around.enter if around else ()), "unshare", *(["--net"] if own_network else ()), "--mount", "--pid",
+             "--uts", "--fork", "--kill-child", "--mount-proc", "bash", "-c", script, "init", *arguments],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         self.expect("here")
         self.init = self.process.pid

@@ -6,6 +6,7 @@ Its root is this machine's, read-only over 9p, with a layer of memory on top, so
 in it and nothing it does is left.  No init system runs in it: it runs one command, and is gone.  It is
 emulated, for /dev/kvm may be there and not work: a boot takes ten seconds, a program several times as long.
 """
+import contextlib
 import fcntl
 import os
 import pathlib
@@ -58,70 +59,95 @@ class GuestFailed(Exception):
     pass
 
 
-def kernel_folder():
-    """Debian's kernel and its modules, unpacked once into build/guest, or the folder that HOSTLER_GUEST names."""
-    folder = pathlib.Path(os.environ.get("HOSTLER_GUEST", ROOT / "build/guest"))
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / "lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+def kernel_folder(flavour="amd64"):
+    """Debian's kernel of that flavour and its modules, unpacked once into a folder of its own in guest_folder()."""
+    folder = guest_folder() / flavour
+    with locked(folder):
         if not (folder / "done").exists():
-            unpack_kernel(folder)
+            unpack_kernel(folder, f"linux-image-{flavour}")
     return folder
 
 
-def kernel_package():
-    """The name of the newest kernel's package; None: apt knows none."""
-    depends = subprocess.run(["apt-cache", "depends", "linux-image-amd64"], capture_output=True, text=True)
+def guest_folder():
+    """What guests are made of: build/guest, or the folder that HOSTLER_GUEST names."""
+    return pathlib.Path(os.environ.get("HOSTLER_GUEST", ROOT / "build/guest"))
+
+
+@contextlib.contextmanager
+def locked(folder):
+    """Makes the folder, and lets one process at a time work on it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def kernel_package(package):
+    """The name of the newest kernel's package, which that one stands for; None: apt knows none."""
+    depends = subprocess.run(["apt-cache", "depends", package], capture_output=True, text=True)
     return next((line.split()[-1] for line in depends.stdout.splitlines() if "Depends: linux-image-" in line), None)
 
 
-def unpack_kernel(folder):
-    package = kernel_package()
+def unpack_package(name, work):
+    """Fetches it with apt, and answers the folder in 'work' that holds its files; nothing is installed."""
+    os.chmod(work, 0o755)  # apt's own user writes there
+    subprocess.run(["apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", name], cwd=work, check=True)
+    archive = next(work.glob("*.deb"))
+    subprocess.run(["dpkg-deb", "-x", str(archive), str(work / "package")], check=True)
+    archive.unlink()
+    return work / "package"
+
+
+def unpack_kernel(folder, newest):
+    package = kernel_package(newest)
     if package is None:
         subprocess.run(["apt-get", "-qq", "update"], check=True)
-        package = kernel_package()
+        package = kernel_package(newest)
     if package is None:
-        raise GuestFailed("apt knows no package linux-image-amd64: the guest's kernel comes from there")
+        raise GuestFailed(f"apt knows no package {newest}: the guest's kernel comes from there")
     with tempfile.TemporaryDirectory(dir=folder) as work:
-        work = pathlib.Path(work)
-        os.chmod(work, 0o755)  # apt's own user writes there
-        subprocess.run(["apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", package], cwd=work, check=True)
-        subprocess.run(["dpkg-deb", "-x", str(next(work.glob("*.deb"))), str(work / "package")], check=True)
-        version = next((work / "package/lib/modules").iterdir()).name
-        subprocess.run(["busybox", "depmod", "-b", str(work / "package"), version], check=True)
+        root = unpack_package(package, pathlib.Path(work))
+        version = next((root / "lib/modules").iterdir()).name
+        subprocess.run(["busybox", "depmod", "-b", str(root), version], check=True)
         for old in ("modules", "vmlinuz", "version"):
             shutil.rmtree(folder / old, ignore_errors=True)
-        (work / "package/lib/modules" / version).rename(folder / "modules")
-        (work / f"package/boot/vmlinuz-{version}").rename(folder / "vmlinuz")
+        (root / "lib/modules" / version).rename(folder / "modules")
+        (root / f"boot/vmlinuz-{version}").rename(folder / "vmlinuz")
         (folder / "version").write_text(version)
     (folder / "done").touch()
 
 
-def wanted_modules(modules, names):
-    """The files of 'names' and of all that they need."""
-    needs = {}
-    for line in (modules / "modules.dep").read_text().splitlines():
-        path, _, others = line.partition(":")
-        needs[pathlib.PurePath(path).name.partition(".")[0].replace("-", "_")] = [path, *others.split()]
-    return {path for name in names for path in needs[name.replace("-", "_")]}
-
-
-def make_initrd(kernel, work):
+def copy_modules(kernel, root, names):
+    """Those of 'names' and all that they need, for modprobe in 'root'."""
     version = (kernel / "version").read_text()
-    root, modules = work / "initrd", work / "initrd/lib/modules" / version
-    (root / "bin").mkdir(parents=True)
-    shutil.copy(shutil.which("busybox"), root / "bin/busybox")
-    for path in wanted_modules(kernel / "modules", MODULES):
-        target = modules / path.split(f"lib/modules/{version}/")[-1]
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(kernel / "modules" / path.split(f"lib/modules/{version}/")[-1], target)
-    shutil.copy(kernel / "modules/modules.dep", modules)
-    (root / "init").write_text(INIT % {"modules": " ".join(MODULES)})
-    (root / "init").chmod(0o755)
+    target = root / "lib/modules" / version
+    target.mkdir(parents=True)
+    needs = {}
+    for line in (kernel / "modules/modules.dep").read_text().splitlines():
+        paths = [path.split(f"lib/modules/{version}/")[-1] for path in line.replace(":", " ").split()]
+        needs[pathlib.PurePath(paths[0]).name.partition(".")[0].replace("-", "_")] = paths, line
+    for path in {path for name in names for path in needs[name.replace("-", "_")][0]}:
+        (target / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(kernel / "modules" / path, target / path)
+    (target / "modules.dep").write_text("".join(line + "\n" for paths, line in needs.values()
+                                                if (target / paths[0]).exists()))
+
+
+def pack_initrd(root, target):
     names = subprocess.run(["find", "."], cwd=root, check=True, capture_output=True).stdout
     archive = subprocess.run(["busybox", "cpio", "-o", "-H", "newc"], cwd=root, input=names, check=True,
                              capture_output=True).stdout
-    (work / "initrd.img").write_bytes(archive)
+    target.write_bytes(archive)
+
+
+def make_initrd(kernel, work):
+    root = work / "initrd"
+    (root / "bin").mkdir(parents=True)
+    shutil.copy(shutil.which("busybox"), root / "bin/busybox")
+    copy_modules(kernel, root, MODULES)
+    (root / "init").write_text(INIT % {"modules": " ".join(MODULES)})
+    (root / "init").chmod(0o755)
+    pack_initrd(root, work / "initrd.img")
     shutil.rmtree(root)
     return work / "initrd.img"
 
