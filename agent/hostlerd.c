@@ -168,6 +168,7 @@ main(int argc, char **argv)
         { brick_offline_verbs, gluster },
         { vm_read_verbs, virt },
         { vm_life_verbs, virt },
+        { guest_verbs, virt },
     };
     struct error *error = NULL;
     struct config *config;

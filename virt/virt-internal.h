@@ -37,6 +37,8 @@ struct virt {
     struct timer again;                     /* the list could not be had */
     uint64_t refreshes;                     /* how many were asked for */
     struct virt_listener *listeners;
+    struct timer thaw_timer; /* virt/freeze.h */
+    struct virt_listener thaw_listener;
     struct snapshot_provider provider;
     struct gauges gauges;
 };

@@ -10,6 +10,7 @@
 #include "agent/base/thread.h"
 #include "agent/config.h"
 #include "virt/connection.h"
+#include "virt/freeze.h"
 #include "virt/virt-internal.h"
 #include "virt/vm-table.h"
 
@@ -61,6 +62,7 @@ virt_open(struct virt *virt, struct agent *agent)
     gauges_register(agent, &virt->gauges);
     xml_prepare();
     vm_table_open(virt);
+    freeze_open(virt);
     if (strcmp(agent->config->libvirt_uri, "none") == 0) {
         virt->reason = xstrdup(SWITCHED_OFF);
         backend_set(agent, "libvirt", false, NULL, SWITCHED_OFF);

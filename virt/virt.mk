@@ -2,6 +2,9 @@
 libhostler_a_SOURCES += \
   virt/connection.c virt/connection.h \
   virt/failure.c virt/failure.h \
+  virt/freeze.c virt/freeze.h \
+  virt/guest-info.c virt/guest-info.h \
+  virt/guest-verbs.c \
   virt/news-register.c \
   virt/news.c virt/news.h \
   virt/virt-internal.h \
@@ -12,4 +15,4 @@ libhostler_a_SOURCES += \
   virt/vm-table.c virt/vm-table.h \
   virt/vm.c virt/vm.h
 
-UNIT_TESTS += tests/unit/test-vm
+UNIT_TESTS += tests/unit/test-guest-info tests/unit/test-vm

@@ -160,6 +160,21 @@ vm_table_tell(struct vm_entry *entry, const struct vm_change *change)
     wake(entry);
 }
 
+static void
+write_anew(struct vm_entry *entry)
+{
+    free(entry->json);
+    entry->json = json_of(entry->vm);
+}
+
+void
+vm_table_unfreeze(struct vm_entry *entry)
+{
+    LOOP_ONLY();
+    entry->vm->frozen_until_ns = 0;
+    write_anew(entry);
+}
+
 void
 vm_table_change(struct vm_entry *entry, enum vm_state state, const char *reason,
                 const struct vm_change *change)
@@ -168,8 +183,7 @@ vm_table_change(struct vm_entry *entry, enum vm_state state, const char *reason,
     entry->vm->state = state;
     entry->vm->reason = reason;
     entry->vm->since_ns = clock_wall_ns();
-    free(entry->json);
-    entry->json = json_of(entry->vm);
+    write_anew(entry);
     vm_table_tell(entry, change);
 }
 

@@ -16,11 +16,13 @@
 
 struct vm_entry {
     struct virt *virt;
-    struct vm *vm;      /* owned; replaced by each reading */
-    char *json;         /* vm.status's object; owned */
-    uint64_t refreshed; /* what news_refresh() has returned of the last one that is done */
-    bool gone;          /* out of the table: only tasks hold it */
-    struct lane lane;   /* of its calls; lives as long as somebody holds the entry */
+    struct vm *vm;          /* owned; replaced by each reading */
+    char *json;             /* vm.status's object; owned */
+    uint64_t refreshed;     /* what news_refresh() has returned of the last one that is done */
+    bool freezing, thawing; /* a call, or the deadline\'s job, is at its guest */
+    int64_t thaw_again_ns;  /* wall clock; when its deadline is looked at again */
+    bool gone;              /* out of the table: only tasks hold it */
+    struct lane lane;       /* of its calls; lives as long as somebody holds the entry */
     atomic_uint references;
     struct message freed; /* private */
 };
@@ -38,6 +40,8 @@ void vm_table_enter_take(struct virt *virt, struct vm *vm, bool any_state,
 /* Its state is another, as an event says; told. */
 void vm_table_change(struct vm_entry *entry, enum vm_state state, const char *reason,
                      const struct vm_change *change);
+/* Its guest is not frozen any more; not told. */
+void vm_table_unfreeze(struct vm_entry *entry);
 /* Tells of something that changes none of what is known. */
 void vm_table_tell(struct vm_entry *entry, const struct vm_change *change);
 void vm_table_remove(struct vm_entry *entry);

@@ -242,7 +242,7 @@ vm_parse(const char *xml, struct vm **ret_vm, struct error **err)
     const struct xml_node *root, *os, *type, *metadata;
     const char *uuid;
     struct vm *vm;
-    uint64_t id;
+    uint64_t id, frozen_until_ms;
 
     if (!xml_parse("libvirt", xml, strlen(xml), &document, err))
         return false;
@@ -274,6 +274,10 @@ vm_parse(const char *xml, struct vm **ret_vm, struct error **err)
     /* A <vm> of ours: other elements of <metadata> are other programs'. */
     metadata = xml_child(xml_child(root, "metadata"), "vm");
     vm->user_data = text_of(metadata, "userData");
+    if (xml_attribute_number(xml_child(xml_child(root, "metadata"), "freeze"), "untilMs",
+                             &frozen_until_ms) &&
+        frozen_until_ms < INT64_MAX / 1000000)
+        vm->frozen_until_ns = (int64_t)frozen_until_ms * 1000000;
     read_devices(xml_child(root, "devices"), vm);
     *ret_vm = vm;
     return true;
@@ -383,6 +387,7 @@ write_devices(const struct vm *vm, struct writer *writer)
     writer_end_array(writer);
     writer_member_string(writer, "console", vm->console);
     writer_member_string(writer, "guestAgent", vm->agent_channel);
+    writer_member_time(writer, "frozenUntil", vm->frozen_until_ns);
 }
 
 static void
@@ -433,7 +438,7 @@ const struct shape vm_shape = {
     .schema =
         "{\"type\":\"object\",\"required\":[\"vm\",\"uuid\",\"state\",\"reason\",\"since\",\"id\",\"persistent\","
         "\"autostart\",\"saved\",\"memory\",\"maxMemory\",\"cpus\",\"maxCpus\",\"virtualization\",\"architecture\","
-        "\"machine\",\"firmware\",\"emulator\",\"disks\",\"networks\",\"graphics\",\"console\",\"guestAgent\",\"title\","
+        "\"machine\",\"firmware\",\"emulator\",\"disks\",\"networks\",\"graphics\",\"console\",\"guestAgent\",\"frozenUntil\",\"title\","
         "\"description\",\"userData\"],\"properties\":{\"vm\":{\"type\":\"string\"},\"uuid\":{\"type\":\"string\"},"
         "\"state\":{\"enum\":[\"unknown\",\"running\",\"paused\",\"stopping\",\"shutoff\",\"crashed\",\"suspended\"]},"
         "\"reason\":" TEXT_OR_NULL ",\"since\":" TEXT_OR_NULL ","
@@ -445,5 +450,6 @@ const struct shape vm_shape = {
         "\"networks\":{\"type\":\"array\",\"items\":{\"type\":\"object\",\"required\":[\"mac\",\"kind\",\"source\","
         "\"model\",\"target\",\"linked\"]}},\"graphics\":{\"type\":\"array\",\"items\":{\"type\":\"object\",\"required\":"
         "[\"kind\",\"listen\",\"port\",\"tlsPort\"]}},\"console\":" TEXT_OR_NULL ","
-        "\"guestAgent\":{\"enum\":[\"connected\",\"disconnected\",null]}}}",
+        "\"guestAgent\":{\"enum\":[\"connected\",\"disconnected\",null]},"
+        "\"frozenUntil\":" TEXT_OR_NULL "}}",
 };

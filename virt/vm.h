@@ -61,8 +61,9 @@ struct vm {
     uint64_t memory, memory_max; /* bytes */
     uint64_t cpus, cpus_max;
     char *virtualization, *architecture, *machine, *firmware, *emulator, *console; /* or NULL */
-    char *agent_channel; /* "connected", "disconnected"; NULL: it has none */
-    char *user_data;     /* JSON, as the caller gave it; or NULL */
+    char *agent_channel;     /* "connected", "disconnected"; NULL: it has none */
+    char *user_data;         /* JSON, as the caller gave it; or NULL */
+    int64_t frozen_until_ns; /* wall clock; 0: its guest is not frozen, as far as the agent knows */
     struct vm_disk *disks;
     struct vm_network *networks;
     struct vm_graphics *graphics;
@@ -72,6 +73,8 @@ struct vm {
 /* The namespace of what the agent writes into a domain's <metadata>. */
 #define VM_METADATA_URI "https://hostler.org/vm/1"
 #define VM_METADATA_PREFIX "hostler"
+/* Of the deadline of a frozen guest: virt/freeze.h. */
+#define VM_FREEZE_URI "https://hostler.org/freeze/1"
 
 void vm_free(struct vm *vm);
 DEFINE_CLEANUP(struct vm, vm_free)

@@ -20,17 +20,48 @@
 #include "storage/storage.h"
 #include "virt/virt.h"
 
+/* A line each, so that changes do not meet. */
+/* clang-format off */
 static const struct verb *const tables[] = {
-    host_verbs,           task_verbs,           event_verbs,         rpc_verbs,
-    repository_verbs,     image_verbs,          image_copy_verbs,    image_export_verbs,
-    image_check_verbs,    image_snapshot_verbs, image_serve_verbs,   image_resize_verbs,
-    image_optimize_verbs, image_merge_verbs,    ticket_verbs,        peer_verbs,
-    volume_verbs,         status_verbs,         volume_life_verbs,   snapshot_verbs,
-    clone_verbs,          heal_verbs,           profile_verbs,       top_verbs,
-    option_verbs,         quota_verbs,          rebalance_verbs,     removal_verbs,
-    brick_offline_verbs,  brick_verbs,          roll_verbs,          georep_verbs,
-    vm_read_verbs,        vm_life_verbs,        image_release_verbs, host_figure_verbs
+    brick_offline_verbs,
+    brick_verbs,
+    clone_verbs,
+    event_verbs,
+    georep_verbs,
+    guest_verbs,
+    heal_verbs,
+    host_figure_verbs,
+    host_verbs,
+    image_check_verbs,
+    image_copy_verbs,
+    image_export_verbs,
+    image_merge_verbs,
+    image_optimize_verbs,
+    image_release_verbs,
+    image_resize_verbs,
+    image_serve_verbs,
+    image_snapshot_verbs,
+    image_verbs,
+    option_verbs,
+    peer_verbs,
+    profile_verbs,
+    quota_verbs,
+    rebalance_verbs,
+    removal_verbs,
+    repository_verbs,
+    roll_verbs,
+    rpc_verbs,
+    snapshot_verbs,
+    status_verbs,
+    task_verbs,
+    ticket_verbs,
+    top_verbs,
+    vm_life_verbs,
+    vm_read_verbs,
+    volume_life_verbs,
+    volume_verbs,
 };
+/* clang-format on */
 
 #define FOR_EACH_VERB(verb)                                                                        \
     for (size_t i_ = 0; i_ < ARRAY_COUNT(tables); i_++)                                            \

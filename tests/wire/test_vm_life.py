@@ -2,20 +2,14 @@
 """The life of a VM on libvirt's test driver, whose one domain is called 'test': each change of state is one event."""
 import pytest
 
+from rig.backend import wait_for_backend
+
 
 @pytest.fixture
 def client(make_agent):
     with make_agent(arguments=["--libvirt", "test:///default"]).connect() as connection:
-        wait_for_libvirt(connection)
+        wait_for_backend(connection, "libvirt")
         yield connection
-
-
-def wait_for_libvirt(client):
-    client.call("event.subscribe", {"topics": ["host.backend"], "snapshot": True})
-    backends = {each["backend"]: each for each in client.call("host.info")["backends"]}
-    if backends["libvirt"]["state"] != "available":
-        client.event(lambda event: event["params"].get("subject") == "libvirt"
-                     and event["params"]["data"]["state"] == "available")
 
 
 def changes(client):
