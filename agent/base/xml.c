@@ -310,6 +310,16 @@ xml_dump(const struct xml_node *node)
     return dump(node);
 }
 
+bool
+xml_text_valid(const char *text)
+{
+    for (const unsigned char *c = (const unsigned char *)text; *c; c++)
+        if ((*c < 0x20 && *c != '\t' && *c != '\n' && *c != '\r') ||
+            (c[0] == 0xef && c[1] == 0xbf && c[2] >= 0xbe))
+            return false;
+    return true;
+}
+
 struct xml_writer *
 xml_writer_new(void)
 {

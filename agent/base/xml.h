@@ -69,12 +69,16 @@ char *xml_dump(const struct xml_node *node);
 
 /*
  * Writing: an element's attributes first, then what is in it.  Text is escaped here, once; it must be
- * UTF-8 without control characters, which XML cannot say in any way (text_is_printable()).
+ * UTF-8 that XML can say (xml_text_valid()).
  *     xml_element(writer, "source");
  *     xml_attr(writer, "file", path);
  *     xml_element_end(writer);
  */
 struct xml_writer;
+
+/* Whether XML has a way to say these characters: not so for controls but tabs and line ends, nor for
+   U+FFFE and U+FFFF.  'text' is UTF-8. */
+bool xml_text_valid(const char *text);
 
 struct xml_writer *xml_writer_new(void);
 void xml_writer_free(struct xml_writer *writer);

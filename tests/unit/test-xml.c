@@ -206,6 +206,33 @@ a_copy_takes_its_namespaces_along(void **unused)
     assert_string_equal(text, "<c/>");
 }
 
+/* What is said to be fit to be written can be read again, and nothing else. */
+static void
+what_xml_cannot_say_is_told(void **state)
+{
+    static const char *const good[] = { "",         "a\t\n\r",      "\x7f",
+                                        "\xc2\x85", "\xef\xbf\xbd", "\xf0\x9f\x98\x80" };
+    static const char *const bad[] = { "\x01", "a\x1f", "\x0b", "\xef\xbf\xbe", "a\xef\xbf\xbf" };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_COUNT(good) + ARRAY_COUNT(bad); i++) {
+        bool fit = i < ARRAY_COUNT(good);
+        const char *text = fit ? good[i] : bad[i - ARRAY_COUNT(good)];
+        _cleanup_(xml_writer_freep) struct xml_writer *writer = xml_writer_new();
+        _cleanup_(xml_freep) struct xml_document *document = NULL;
+        _cleanup_free_ char *xml = NULL;
+        struct error *error = NULL;
+
+        assert_true(xml_text_valid(text) == fit);
+        xml_leaf(writer, "a", text);
+        xml = xml_writer_take(writer);
+        assert_true(xml_parse("test", xml, strlen(xml), &document, &error) == fit);
+        if (fit)
+            assert_string_equal(xml_content(xml_root(document)), text);
+        error_free(error);
+    }
+}
+
 int
 main(void)
 {
@@ -217,6 +244,7 @@ main(void)
         cmocka_unit_test(refuses_what_is_no_document),
         cmocka_unit_test(what_is_written_is_escaped_and_reads_the_same),
         cmocka_unit_test(a_copy_takes_its_namespaces_along),
+        cmocka_unit_test(what_xml_cannot_say_is_told),
     };
 
     xml_prepare();
