@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 libhostler_a_SOURCES += \
   virt/connection.c virt/connection.h \
+  virt/description.c virt/description.h \
+  virt/device-xml.c virt/device-xml.h \
+  virt/device.c virt/device.h \
+  virt/domain-xml.c virt/domain-xml.h \
   virt/failure.c virt/failure.h \
   virt/freeze.c virt/freeze.h \
   virt/guest-info.c virt/guest-info.h \
   virt/guest-verbs.c \
   virt/news-register.c \
   virt/news.c virt/news.h \
+  virt/platform.c virt/platform.h \
   virt/virt-internal.h \
   virt/virt.c virt/virt.h \
   virt/vm-life-verbs.c \
@@ -16,3 +21,5 @@ libhostler_a_SOURCES += \
   virt/vm.c virt/vm.h
 
 UNIT_TESTS += tests/unit/test-guest-info tests/unit/test-vm
+UNIT_TESTS += tests/unit/test-description tests/unit/test-domain-xml
+EXTRA_DIST += tests/unit/description-fixture.h
