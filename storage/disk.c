@@ -229,20 +229,32 @@ disk_release(struct repository *repository, const char *id, const char *vm, cons
 
 /* ---- whose file is this? ---- */
 
-struct disk_places *
-disk_places_new(struct storage *storage)
+static struct disk_places *
+places_new(struct storage *storage, bool well)
 {
     struct disk_places *places = xalloc(sizeof(*places));
     struct repository *repository;
 
     LOOP_ONLY();
     for (repository = storage->first; repository; repository = repository->next)
-        if (strcmp(repository->health, "ok") == 0) {
+        if (!well || strcmp(repository->health, "ok") == 0) {
             places->repositories =
                 xrealloc(places->repositories, (places->count + 1) * sizeof(*places->repositories));
             places->repositories[places->count++] = repository_ref(repository);
         }
     return places;
+}
+
+struct disk_places *
+disk_places_new(struct storage *storage)
+{
+    return places_new(storage, true);
+}
+
+struct disk_places *
+disk_places_new_all(struct storage *storage)
+{
+    return places_new(storage, false);
 }
 
 void
@@ -343,4 +355,37 @@ disk_find(const struct disk_places *places, const char *volume, char *const *ser
         return true;
     }
     return false;
+}
+
+bool
+disk_find_named(const struct disk_places *places, const char *volume, const char *path,
+                struct repository **ret_repository, char **ret_image)
+{
+    if (volume)
+        path += strspn(path, "/");
+    for (size_t i = 0; i < places->count; i++) {
+        struct repository *repository = places->repositories[i];
+        _cleanup_free_ char *images = NULL;
+        char *image;
+
+        /* One that is still being connected has no place yet. */
+        if (!may_hold(repository, volume, NULL))
+            continue;
+        images = images_path(repository);
+        image = image_below(images, path);
+        if (!image)
+            continue;
+        *ret_repository = repository;
+        *ret_image = image;
+        return true;
+    }
+    return false;
+}
+
+void
+disk_watch_places(struct storage *storage, void (*changed)(void *context), void *context)
+{
+    LOOP_ONLY();
+    storage->places_changed = changed;
+    storage->places_context = context;
 }

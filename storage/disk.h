@@ -93,7 +93,9 @@ struct disk_places {
 };
 
 struct disk_places *disk_places_new(struct storage *storage); /* loop */
-void disk_places_free(struct disk_places *places);            /* any thread; NULL is fine */
+/* All of them, well or not: for disk_find_named(). */
+struct disk_places *disk_places_new_all(struct storage *storage); /* loop */
+void disk_places_free(struct disk_places *places);                /* any thread; NULL is fine */
 DEFINE_CLEANUP(struct disk_places, disk_places_free)
 
 /*
@@ -103,5 +105,11 @@ DEFINE_CLEANUP(struct disk_places, disk_places_free)
  */
 bool disk_find(const struct disk_places *places, const char *volume, char *const *servers,
                const char *path, struct repository **ret_repository, char **ret_image) _must_check_;
+/* The same by names alone: no file system is asked, so it never waits for one.  Any thread. */
+bool disk_find_named(const struct disk_places *places, const char *volume, const char *path,
+                     struct repository **ret_repository, char **ret_image) _must_check_;
+
+/* Who wants to know that repositories have come or gone: called on the loop.  One; borrowed, for ever. */
+void disk_watch_places(struct storage *storage, void (*changed)(void *context), void *context);
 
 #endif

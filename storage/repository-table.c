@@ -81,6 +81,13 @@ exists(struct error **err, const struct repository *repository, const char *what
 }
 
 static void
+tell_places(struct storage *storage)
+{
+    if (storage->places_changed)
+        storage->places_changed(storage->places_context);
+}
+
+static void
 insert(struct storage *storage, struct repository *repository)
 {
     struct repository **place = &storage->first;
@@ -145,6 +152,7 @@ repository_table_enter_take(struct storage *storage, struct repository *reposito
     insert(storage, repository);
     (void)repository_judge(&repository->warnings, &repository->look);
     repository_publish(repository, "repository.connected");
+    tell_places(storage);
     storage_resume_soon(storage);
     return true;
 }
@@ -162,6 +170,7 @@ repository_table_remove(struct storage *storage, struct repository *repository)
     *place = repository->next;
     repository->next = NULL;
     repository_unref(repository);
+    tell_places(storage);
 }
 
 void

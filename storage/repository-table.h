@@ -37,6 +37,8 @@ struct storage {
     struct timer settle_limit;
     void (*settled)(void *context);
     void *settled_context;
+    void (*places_changed)(void *context); /* storage/disk.h; or NULL */
+    void *places_context;
     struct snapshot_provider repository_provider, image_provider;
     struct gauges gauges;
     struct facts facts;

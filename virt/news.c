@@ -17,6 +17,7 @@
 #include "agent/task.h"
 #include "virt/connection.h"
 #include "virt/failure.h"
+#include "virt/places.h"
 #include "virt/vm-table.h"
 
 #define AGAIN_MS 2000
@@ -249,6 +250,13 @@ tell_all(struct virt *virt, struct vm_news *news)
         timer_arm(virt->agent->loop, &virt->again, AGAIN_MS);
         return;
     }
+    /* Once events keep the table current they alone tell what comes, goes and changes its state. */
+    for (size_t i = 0; i < news->all_count && virt->current; i++) {
+        if (vm_table_find_uuid(virt, news->all[i]->uuid))
+            vm_table_enter_take(virt, TAKE(news->all[i]), false, NULL);
+    }
+    if (virt->current)
+        return;
     for (size_t i = virt->entry_count; i-- > 0;)
         if (!is_among(news->all, news->all_count, virt->entries[i]->vm->uuid))
             vm_table_remove(virt->entries[i]);
@@ -277,20 +285,24 @@ tell(struct virt *virt, struct vm_news *news)
 struct reading {
     struct job job;
     struct virt *virt;
-    virConnectPtr connect; /* a reference */
-    struct vm_news *first; /* owned */
+    virConnectPtr connect;      /* a reference */
+    struct disk_places *places; /* owned */
+    struct vm_news *first;      /* owned */
 };
 
 static bool
-read_domains(virDomainPtr *domains, size_t count, struct vm_news *news)
+read_domains(virDomainPtr *domains, size_t count, const struct disk_places *places,
+             struct vm_news *news)
 {
     news->all = xalloc((count + 1) * sizeof(news->all[0]));
     for (size_t i = 0; i < count; i++) {
         struct vm *vm;
 
-        if (vm_read(domains[i], &vm, &news->error))
+        if (vm_read(domains[i], &vm, &news->error)) {
+            places_name(places, vm);
             news->all[news->all_count++] = vm;
-        else if (news->error->code == ERROR_NOT_FOUND) /* it has just gone: an event tells of it */
+        } else if (news->error->code ==
+                   ERROR_NOT_FOUND) /* it has just gone: an event tells of it */
             error_free(TAKE(news->error));
         else
             return false;
@@ -299,7 +311,7 @@ read_domains(virDomainPtr *domains, size_t count, struct vm_news *news)
 }
 
 static void
-read_all(virConnectPtr connect, struct vm_news *news)
+read_all(virConnectPtr connect, const struct disk_places *places, struct vm_news *news)
 {
     virDomainPtr *domains = NULL;
     int count = virConnectListAllDomains(connect, &domains, 0);
@@ -308,14 +320,14 @@ read_all(virConnectPtr connect, struct vm_news *news)
         virt_fail_connect(&news->error, connect, "cannot list the VMs");
         return;
     }
-    (void)read_domains(domains, (size_t)count, news);
+    (void)read_domains(domains, (size_t)count, places, news);
     for (int i = 0; i < count; i++)
         (void)virDomainFree(domains[i]);
     free(domains);
 }
 
 static void
-read_one(virConnectPtr connect, struct vm_news *news)
+read_one(virConnectPtr connect, const struct disk_places *places, struct vm_news *news)
 {
     virDomainPtr domain = virDomainLookupByUUIDString(connect, news->uuid);
 
@@ -323,6 +335,8 @@ read_one(virConnectPtr connect, struct vm_news *news)
         news->gone = virGetLastErrorCode() == VIR_ERR_NO_DOMAIN;
     else if (!vm_read(domain, &news->vm, &news->error))
         news->gone = news->error->code == ERROR_NOT_FOUND;
+    else
+        places_name(places, news->vm);
     if (domain)
         (void)virDomainFree(domain);
 }
@@ -334,9 +348,9 @@ read_news(struct job *job)
 
     for (struct vm_news *news = reading->first; news; news = news->next) {
         if (news->kind == VM_NEWS_ALL)
-            read_all(reading->connect, news);
+            read_all(reading->connect, reading->places, news);
         else if (is_to_be_read(news))
-            read_one(reading->connect, news);
+            read_one(reading->connect, reading->places, news);
     }
 }
 
@@ -359,6 +373,7 @@ have_read(struct job *job)
         news = next;
     }
     (void)virConnectClose(reading->connect);
+    disk_places_free(reading->places);
     free(reading);
     go_on(virt);
 }
@@ -389,6 +404,7 @@ begin_reading(struct virt *virt)
                  .pool = POOL_VIRT },
         .virt = virt,
         .connect = virt->connect,
+        .places = disk_places_new_all(virt->storage),
         .first = virt->first_news,
     };
     virt->first_news = virt->last_news = NULL;
@@ -405,6 +421,7 @@ begin_reading(struct virt *virt)
         vm_news_free(news);
     }
     (void)virConnectClose(reading->connect);
+    disk_places_free(reading->places);
     free(reading);
     virt->current = false;
     timer_arm(virt->agent->loop, &virt->again, AGAIN_MS);

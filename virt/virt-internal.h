@@ -11,6 +11,7 @@
 #include "agent/gauge.h"
 #include "agent/snapshot.h"
 #include "agent/worker.h"
+#include "storage/disk.h"
 #include "virt/news.h"
 #include "virt/virt.h"
 
@@ -37,6 +38,8 @@ struct virt {
     struct timer again;                     /* the list could not be had */
     uint64_t refreshes;                     /* how many were asked for */
     struct virt_listener *listeners;
+    struct use_judge judge; /* virt/places.h, as the next */
+    struct timer names_timer;
     struct timer thaw_timer; /* virt/freeze.h */
     struct virt_listener thaw_listener;
     struct snapshot_provider provider;

@@ -11,6 +11,7 @@
 #include "agent/config.h"
 #include "virt/connection.h"
 #include "virt/freeze.h"
+#include "virt/places.h"
 #include "virt/virt-internal.h"
 #include "virt/vm-table.h"
 
@@ -63,6 +64,7 @@ virt_open(struct virt *virt, struct agent *agent)
     xml_prepare();
     vm_table_open(virt);
     freeze_open(virt);
+    places_open(virt);
     if (strcmp(agent->config->libvirt_uri, "none") == 0) {
         virt->reason = xstrdup(SWITCHED_OFF);
         backend_set(agent, "libvirt", false, NULL, SWITCHED_OFF);

@@ -12,6 +12,7 @@ libhostler_a_SOURCES += \
   virt/news-register.c \
   virt/news.c virt/news.h \
   virt/platform.c virt/platform.h \
+  virt/places.c virt/places.h \
   virt/virt-internal.h \
   virt/virt.c virt/virt.h \
   virt/vm-life-verbs.c \
