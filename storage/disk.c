@@ -10,6 +10,7 @@
 #include "agent/base/thread.h"
 #include "storage/image-data.h"
 
+#define SEARCHABLE (S_IXGRP | S_IXOTH)
 #define LAYERS_MAX 200 /* libvirt itself refuses chains of more */
 
 void
@@ -47,21 +48,52 @@ images_path(const struct repository *repository)
                    length && path[length - 1] != '/' ? "/" : "");
 }
 
-static char *
-data_path(const struct image *image)
+char *
+disk_data_path(const struct image *image, const char *data)
 {
     _cleanup_free_ char *images = images_path(image->repository);
 
-    return xprintf("%s%s/%s", images, image->id, image_record_data(&image->record));
+    return xprintf("%s%s/%s", images, image->id, data);
+}
+
+/*
+ * libvirt gives the data files to the user that QEMU runs as, but not the way to them: images are made in
+ * folders that only the agent may enter.  Nobody may list it for that, and the files stay as closed as they
+ * are.  Where it cannot be done, QEMU says what it was refused.
+ */
+static void
+admit_qemu(const struct image *image)
+{
+    int fd = folder_fd(image->folder);
+    struct stat status;
+
+    if (fd >= 0 && fstat(fd, &status) == 0 && (status.st_mode & SEARCHABLE) != SEARCHABLE)
+        (void)!!fchmod(fd, (status.st_mode & 07777) | SEARCHABLE);
 }
 
 static void
-add_layer(struct disk_source *source, const struct image *image)
+add_layer_take(struct disk_source *source, const struct image *image, char *path)
 {
     source->layers = xrealloc(source->layers, (source->layer_count + 1) * sizeof(*source->layers));
     source->layers[source->layer_count++] = (struct disk_layer){ .image = xstrdup(image->id),
-                                                                 .path = data_path(image),
+                                                                 .path = path,
                                                                  .format = image->record.format };
+}
+
+/* Where the image has a second name of its base's data, for snapshots were taken of it while a machine ran, that
+   one is used: a merge then leads back into the image's own folder. */
+static bool
+add_base(struct disk_source *source, const struct image *image, const struct image *base,
+         struct error **err)
+{
+    _cleanup_free_ char *name = NULL;
+
+    if (!image_find_own_name(image, base, &name, err))
+        return false;
+    add_layer_take(source, base,
+                   name ? disk_data_path(image, name)
+                        : disk_data_path(base, image_record_data(&base->record)));
+    return true;
 }
 
 static void
@@ -81,7 +113,7 @@ add_place(struct disk_source *source, const struct repository_place *place)
 
 /* What an image that is usable itself stands on. */
 static bool
-add_bases(struct disk_source *source, const struct image *image, struct error **err)
+add_bases(struct disk_source *source, const struct image *image, bool admit, struct error **err)
 {
     _cleanup_free_ char *next = image->record.base ? xstrdup(image->record.base) : NULL;
 
@@ -99,7 +131,10 @@ add_bases(struct disk_source *source, const struct image *image, struct error **
         if (!image_require_sound(base, err) ||
             (!image->record.merging && !image_require_settled(base, err)))
             return error_wrap(err, "image '%s' cannot be used as a disk", image->id);
-        add_layer(source, base);
+        if (!add_base(source, image, base, err))
+            return false;
+        if (admit)
+            admit_qemu(base);
         free(next);
         next = TAKE(base->record.base);
     }
@@ -107,22 +142,28 @@ add_bases(struct disk_source *source, const struct image *image, struct error **
 }
 
 static bool
-describe(const struct image *image, struct disk_source *ret_source, struct error **err)
+describe(const struct image *image, bool admit, struct disk_source *ret_source, struct error **err)
 {
     _cleanup_(disk_source_done) struct disk_source source = {
         .size = image_format_size(IMAGE_QCOW2, image->record.size), /* QEMU's are whole sectors */
         .immutable = !image->record.mutable
     };
 
-    if (!image_require_usable(image, err) || !image_require_resized(image, err))
-        return false;
-    add_layer(&source, image);
-    if (!add_bases(&source, image, err))
+    add_layer_take(&source, image, disk_data_path(image, image_record_data(&image->record)));
+    if (admit)
+        admit_qemu(image);
+    if (!add_bases(&source, image, admit, err))
         return false;
     add_place(&source, &image->repository->place);
     *ret_source = source;
     source = (struct disk_source){ 0 };
     return true;
+}
+
+static bool
+require_sound(const struct image *image, struct error **err)
+{
+    return image_require_usable(image, err) && image_require_resized(image, err);
 }
 
 bool
@@ -131,7 +172,8 @@ disk_describe(struct repository *repository, const char *id, struct disk_source 
 {
     _cleanup_(image_closep) struct image *image = NULL;
 
-    return image_open(repository, id, &image, err) && describe(image, ret_source, err);
+    return image_open(repository, id, &image, err) && require_sound(image, err) &&
+           describe(image, false, ret_source, err);
 }
 
 /* ---- claiming, and letting go ---- */
@@ -155,23 +197,39 @@ require_access(const struct image *image, enum use_access access, struct error *
                      image->id);
 }
 
+/* Whatever is in it. */
 static bool
-claim_image(struct disk_claim *claim, const struct disk_user *user, enum use_access access,
-            struct error **err)
+note_user(struct disk_claim *claim, const struct disk_user *user, enum use_access access,
+          struct error **err)
 {
-    const struct use_record use = { .name = (char *)(uintptr_t)user->name,
-                                    .since_ns = clock_wall_ns(),
-                                    .writable = access != USE_READ_ONLY,
-                                    .shareable = access == USE_SHAREABLE };
-    struct use_record named = use;
+    struct use_record use = { .name = (char *)(uintptr_t)user->name,
+                              .since_ns = clock_wall_ns(),
+                              .writable = access != USE_READ_ONLY,
+                              .shareable = access == USE_SHAREABLE };
 
     if (!uuid_text_valid(user->vm) || !uuid_text_valid(user->host))
         return error_set(err, ERROR_INTERNAL, "'%s' or '%s' is no UUID", user->vm, user->host);
-    memcpy(named.vm, user->vm, sizeof(named.vm));
-    memcpy(named.host, user->host, sizeof(named.host));
-    return require_access(claim->image, access, err) &&
-           describe(claim->image, &claim->source, err) &&
-           image_claim(claim->image, &named, user->migrating, &claim->record, err);
+    memcpy(use.vm, user->vm, sizeof(use.vm));
+    memcpy(use.host, user->host, sizeof(use.host));
+    return describe(claim->image, true, &claim->source, err) &&
+           image_claim(claim->image, &use, user->migrating, &claim->record, err);
+}
+
+bool
+disk_claim_image(struct image *image, const struct disk_user *user, enum use_access access,
+                 struct disk_claim **ret_claim, struct error **err)
+{
+    struct disk_claim *claim = xalloc(sizeof(*claim));
+
+    WORKER_ONLY();
+    claim->image = image;
+    if (note_user(claim, user, access, err)) {
+        *ret_claim = claim;
+        return true;
+    }
+    claim->image = NULL;
+    claim_free(claim);
+    return false;
 }
 
 bool
@@ -179,18 +237,17 @@ disk_claim(struct repository *repository, const char *id, const struct disk_user
            enum use_access access, const char *holder, struct disk_claim **ret_claim,
            struct error **err)
 {
-    struct disk_claim *claim = xalloc(sizeof(*claim));
+    _cleanup_(image_closep) struct image *image = NULL;
 
     WORKER_ONLY();
-    if (image_open_locked(repository, id,
-                          access == USE_READ_ONLY ? IMAGE_LOCK_SHARED : IMAGE_LOCK_EXCLUSIVE,
-                          holder, &claim->image, err) &&
-        claim_image(claim, user, access, err)) {
-        *ret_claim = claim;
-        return true;
-    }
-    claim_free(claim);
-    return false;
+    if (!image_open_locked(repository, id,
+                           access == USE_READ_ONLY ? IMAGE_LOCK_SHARED : IMAGE_LOCK_EXCLUSIVE,
+                           holder, &image, err) ||
+        !require_access(image, access, err) || !require_sound(image, err) ||
+        !disk_claim_image(image, user, access, ret_claim, err))
+        return false;
+    (void)TAKE(image);
+    return true;
 }
 
 void

@@ -39,6 +39,8 @@ struct disk_source {
     char **servers; /* its servers: host names or addresses; NULL-terminated, owned; NULL: files */
 };
 
+/* The path of a file in an image's folder, as above; to be freed. */
+char *disk_data_path(const struct image *image, const char *data);
 void disk_source_done(struct disk_source *source);
 /*
  * Worker.  Of an image that is sound; takes no lock and claims nothing.
@@ -72,6 +74,9 @@ struct disk_claim {
 bool disk_claim(struct repository *repository, const char *image, const struct disk_user *user,
                 enum use_access access, const char *holder, struct disk_claim **ret_claim,
                 struct error **err) _must_check_;
+/* The same of an image that is open, and locked, whatever is in it: its ownership is taken on success. */
+bool disk_claim_image(struct image *image, const struct disk_user *user, enum use_access access,
+                      struct disk_claim **ret_claim, struct error **err) _must_check_;
 /* Worker.  libvirt knows the machine (or it cannot be told whether it does): the record stays, the lock
    goes.  NULL is fine. */
 void disk_claim_keep(struct disk_claim *claim);

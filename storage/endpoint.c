@@ -272,6 +272,26 @@ endpoint_create(struct folder *folder, const char *name, enum image_format forma
     return make_file(folder_fd(folder), name, &fd, err) && endpoint_make_qcow2(&making, abort, err);
 }
 
+bool
+endpoint_create_layer(struct folder *folder, const char *name, uint64_t size, const char *base_name,
+                      enum image_format base_format, const atomic_bool *abort, struct error **err)
+{
+    struct qcow2_making making = { .size = size,
+                                   .room = ENDPOINT_THIN,
+                                   .base_name = base_name,
+                                   .base_format = base_format,
+                                   .base_unseen = true };
+    _cleanup_free_ char *file = NULL;
+    _cleanup_close_ int fd = -1;
+
+    WORKER_ONLY();
+    if (folder_fd(folder) < 0) /* there it is never opened */
+        return endpoint_create_gluster(folder, name, IMAGE_QCOW2, size, ENDPOINT_THIN, base_name,
+                                       base_format, abort, err);
+    making.file = file = folder_program_name(folder, name, &making.dirfd);
+    return make_file(folder_fd(folder), name, &fd, err) && endpoint_make_qcow2(&making, abort, err);
+}
+
 /* ---- another size ---- */
 
 static bool
@@ -323,31 +343,43 @@ endpoint_resize(struct folder *folder, const char *name, enum image_format forma
 
 /* ---- writing down into the base ---- */
 
-/* What it writes into is what the header says, so it must say what it is to. */
-static bool
-require_base(const char *file, int dirfd, const char *base_name, const atomic_bool *abort,
-             struct error **err)
+bool
+endpoint_base_name(struct folder *folder, const char *name, const atomic_bool *abort,
+                   char **ret_base_name, struct error **err)
 {
     const struct child_limits limits = { .timeout_ms = CREATE_TIMEOUT_MS,
                                          .output_size = QEMU_IMG_OUTPUT_MAX,
                                          .abort = abort };
+    int dirfd;
+    _cleanup_free_ char *file = folder_program_name(folder, name, &dirfd);
     const char *const argv[] = { "qemu-img", "info", "-U", "--output=json", "-f", "qcow2",
                                  "--",       file,   NULL };
     _cleanup_text_ struct text output = TEXT_INIT;
     const char *found;
     json_t *info;
-    bool same;
 
+    WORKER_ONLY();
     if (!child_run(argv, dirfd, &limits, &output, err))
         return error_wrap(err, "cannot tell what '%s' stands on", file);
     info = json_loadb(output.bytes, output.length, 0, NULL);
     found = json_string_value(json_object_get(info, "backing-filename"));
-    same = found && strcmp(found, base_name) == 0;
-    if (!same)
-        error_set(err, ERROR_CONFLICT, "'%s' stands on '%s', and was to stand on '%s'", file,
-                  found ? found : "nothing", base_name);
+    *ret_base_name = found ? xstrdup(found) : NULL;
     json_decref(info);
-    return same;
+    return true;
+}
+
+/* What it writes into is what the header says, so it must say what it is to. */
+static bool
+require_base(struct folder *folder, const char *name, const char *base_name,
+             const atomic_bool *abort, struct error **err)
+{
+    _cleanup_free_ char *found = NULL;
+
+    if (!endpoint_base_name(folder, name, abort, &found, err))
+        return false;
+    return (found && strcmp(found, base_name) == 0) ||
+           error_set(err, ERROR_CONFLICT, "'%s' stands on '%s', and was to stand on '%s'", name,
+                     found ? found : "nothing", base_name);
 }
 
 bool
@@ -363,7 +395,7 @@ endpoint_commit(struct folder *folder, const char *name, const char *base_name,
     _cleanup_text_ struct text output = TEXT_INIT;
 
     WORKER_ONLY();
-    if (!require_base(file, dirfd, base_name, abort, err))
+    if (!require_base(folder, name, base_name, abort, err))
         return false;
     if (child_run(argv, dirfd, &limits, &output, err))
         return true;

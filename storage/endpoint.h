@@ -113,6 +113,15 @@ bool endpoint_create(struct folder *folder, const char *name, enum image_format 
                      enum image_format base_format, const atomic_bool *abort, struct error **err)
     _must_check_;
 
+/* A thin qcow2 over 'base_name', which is not opened: a guest may have it. */
+bool endpoint_create_layer(struct folder *folder, const char *name, uint64_t size,
+                           const char *base_name, enum image_format base_format,
+                           const atomic_bool *abort, struct error **err) _must_check_;
+
+/* What the header of a qcow2 says that it stands on, be the file open elsewhere; to be freed; NULL: nothing. */
+bool endpoint_base_name(struct folder *folder, const char *name, const atomic_bool *abort,
+                        char **ret_base_name, struct error **err) _must_check_;
+
 /* Makes the data show 'size' bytes, durably; what lies behind 'kept' before is lost, and reads as zeros
    afterwards.  InvalidParams (param "size") for more than files can be; else as endpoint_create(). */
 bool endpoint_resize(struct folder *folder, const char *name, enum image_format format,

@@ -69,16 +69,29 @@ image_open_data(const struct image *image, enum endpoint_mode mode, const atomic
 /* ---- left-over files ---- */
 
 struct look {
-    const char *data; /* the file that counts; borrowed */
-    char *found;      /* owned, or NULL */
+    const char *data;        /* the file that counts; borrowed */
+    const char *const *kept; /* paths whose last parts count too; NULL-terminated, or NULL */
+    char *found;             /* owned, or NULL */
 };
+
+static bool
+is_kept(const struct look *look, const char *name)
+{
+    for (const char *const *path = look->kept; path && *path; path++) {
+        const char *last = strrchr(*path, '/');
+
+        if (strcmp(last ? last + 1 : *path, name) == 0)
+            return true;
+    }
+    return strcmp(name, look->data) == 0;
+}
 
 static bool
 look_at_entry(const char *name, void *context)
 {
     struct look *look = context;
 
-    if (!format_names_data(name) || strcmp(name, look->data) == 0)
+    if (!format_names_data(name) || is_kept(look, name))
         return true;
     look->found = xstrdup(name);
     return false;
@@ -86,9 +99,10 @@ look_at_entry(const char *name, void *context)
 
 /* The first entry that is a data file and not the record's; to be freed.  NULL: there is none. */
 static bool
-find_left_over(const struct image *image, char **ret_name, struct error **err)
+find_left_over(const struct image *image, const char *const *kept, char **ret_name,
+               struct error **err)
 {
-    struct look look = { .data = image_record_data(&image->record) };
+    struct look look = { .data = image_record_data(&image->record), .kept = kept };
 
     if (!folder_each(image->folder, look_at_entry, &look)) {
         error_errno(err, ERROR_REPOSITORY_UNAVAILABLE, errno, "cannot list image '%s'", image->id);
@@ -105,7 +119,7 @@ image_has_left_over_data(const struct image *image, bool *ret_found, struct erro
     _cleanup_free_ char *name = NULL;
 
     WORKER_ONLY();
-    if (!find_left_over(image, &name, err))
+    if (!find_left_over(image, NULL, &name, err))
         return false;
     *ret_found = name != NULL;
     return true;
@@ -114,10 +128,17 @@ image_has_left_over_data(const struct image *image, bool *ret_found, struct erro
 bool
 image_drop_left_over_data(const struct image *image, struct error **err)
 {
+    return image_drop_left_over_data_but(image, NULL, err);
+}
+
+bool
+image_drop_left_over_data_but(const struct image *image, const char *const *kept,
+                              struct error **err)
+{
     for (;;) {
         _cleanup_free_ char *name = NULL;
 
-        if (!find_left_over(image, &name, err))
+        if (!find_left_over(image, kept, &name, err))
             return false;
         if (!name)
             return true;
@@ -220,4 +241,41 @@ image_require_merged(const struct image *image, struct error **err)
 {
     return require_again(image, image->record.merging != NULL, "image.merge", "merging", "merged",
                          err);
+}
+
+struct second {
+    const struct image *image, *base;
+    char *found; /* owned, or NULL */
+};
+
+static bool
+look_for_second(const char *name, void *context)
+{
+    struct second *second = context;
+    const struct image *image = second->image, *base = second->base;
+    struct stat one, other;
+
+    if (!format_names_data(name) || strcmp(name, image_record_data(&image->record)) == 0 ||
+        !folder_stat(image->folder, name, &one) ||
+        !folder_stat(base->folder, image_record_data(&base->record), &other) ||
+        one.st_ino != other.st_ino || one.st_dev != other.st_dev)
+        return true;
+    second->found = xstrdup(name);
+    return false;
+}
+
+bool
+image_find_own_name(const struct image *image, const struct image *base, char **ret_name,
+                    struct error **err)
+{
+    struct second second = { image, base, NULL };
+
+    WORKER_ONLY();
+    if (!folder_each(image->folder, look_for_second, &second)) {
+        free(second.found);
+        return error_errno(err, ERROR_REPOSITORY_UNAVAILABLE, errno, "cannot list image '%s'",
+                           image->id);
+    }
+    *ret_name = second.found;
+    return true;
 }

@@ -63,4 +63,12 @@ bool image_require_merged(const struct image *image, struct error **err) _must_c
 /* Whether two images have one data file. */
 bool image_shares_data(const struct image *image, const struct image *other);
 
+/* The data file in the image's folder, other than its record's, that is a second name of the data of 'base'; to be
+   freed.  NULL: there is none. */
+bool image_find_own_name(const struct image *image, const struct image *base, char **ret_name,
+                         struct error **err) _must_check_;
+/* Unlinks those that the record does not name and that are not in 'kept' (paths, NULL-terminated). */
+bool image_drop_left_over_data_but(const struct image *image, const char *const *kept,
+                                   struct error **err) _must_check_;
+
 #endif

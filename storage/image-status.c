@@ -47,7 +47,9 @@ look_at_copy(const struct image *image, struct finding *finding)
     finding->has_copy = image_read_copy(image, &finding->copy, &error);
     if (strcmp(finding->state, "broken") == 0)
         return; /* for another reason; the progress is worth showing all the same */
-    if (!finding->has_copy)
+    if (!finding->has_copy && image_has_uses(image))
+        find_broken(finding, xstrdup("the disk of a VM is being moved into it"));
+    else if (!finding->has_copy)
         find_broken(finding,
                     xprintf("incomplete, and how far it is cannot be read: %s", error->message));
     else if (finding->active)

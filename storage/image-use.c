@@ -176,6 +176,15 @@ image_judge_use(const struct image *image, const struct image_use *use)
 }
 
 bool
+image_has_uses(const struct image *image)
+{
+    _cleanup_(image_uses_done) struct image_uses uses = { 0 };
+    _cleanup_(error_freep) struct error *ignored = NULL;
+
+    return image_read_uses(image, &uses, &ignored) && uses.count > 0;
+}
+
+bool
 image_is_used(const struct image *image)
 {
     _cleanup_(image_uses_done) struct image_uses uses = { 0 };

@@ -108,6 +108,8 @@ bool image_has_stale_uses(const struct image *image);
 bool image_drop_stale_uses(const struct image *image, struct error **err) _must_check_;
 bool image_has_use_left_over(const struct image *image);
 bool image_drop_use_left_overs(const struct image *image, struct error **err) _must_check_;
+/* Whether there are any, without asking whether their machines are there. */
+bool image_has_uses(const struct image *image);
 /* Whether anybody's record stands that is not known to be of a machine that is gone. */
 bool image_is_used(const struct image *image);
 

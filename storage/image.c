@@ -15,6 +15,8 @@
 #include "storage/image-serve-record.h"
 #include "storage/image-data.h"
 
+/* A guest's QEMU, which runs as another user, finds its files in it; what else is there only we list. */
+#define FOLDER_MODE 0711
 #define DEPENDENTS_MAX 100 /* named in an error */
 
 static bool
@@ -398,7 +400,7 @@ image_make(struct repository *repository, const char *id, const struct image_rec
                          "there is an image '%s' in repository '%s' already", id, repository->name);
     image = image_new_take(repository, id, NULL);
     image->hidden = hidden_name(FORMAT_NEW_PREFIX);
-    if (!folder_make(repository->images, image->hidden, 0700)) {
+    if (!folder_make(repository->images, image->hidden, FOLDER_MODE)) {
         error_errno(err, ERROR_REPOSITORY_UNAVAILABLE, errno,
                     "cannot make image '%s' in repository '%s'", id, repository->name);
         free(TAKE(image->hidden));

@@ -4,6 +4,7 @@ libhostler_a_SOURCES += \
   storage/copy-compare.c \
   storage/copy-record.c storage/copy-record.h \
   storage/copy.c storage/copy.h \
+  storage/disk-live.c storage/disk-live.h \
   storage/disk.c storage/disk.h \
   storage/endpoint-file.c \
   storage/endpoint-gluster-make.c \
@@ -31,10 +32,13 @@ libhostler_a_SOURCES += \
   storage/image-serve.c storage/image-serve.h \
   storage/image-status.c \
   storage/image-merge-verbs.c \
+  storage/image-merge.c storage/image-merge.h \
   storage/image-optimize-verbs.c \
   storage/image-release-verbs.c \
   storage/image-resize-verbs.c \
+  storage/image-resize.c storage/image-resize.h \
   storage/image-snapshot-verbs.c \
+  storage/image-snapshot.c storage/image-snapshot.h \
   storage/image-steps.c storage/image-steps.h \
   storage/image-use.c storage/image-use.h \
   storage/image-verbs.c \
@@ -56,7 +60,7 @@ libhostler_a_SOURCES += \
   storage/url.c storage/url.h \
   storage/uring.c storage/uring.h
 
-UNIT_TESTS += tests/unit/test-checksum tests/unit/test-copy tests/unit/test-disk tests/unit/test-endpoint tests/unit/test-endpoint-map tests/unit/test-endpoint-nbd \
+UNIT_TESTS += tests/unit/test-checksum tests/unit/test-copy tests/unit/test-disk tests/unit/test-disk-live tests/unit/test-endpoint tests/unit/test-endpoint-map tests/unit/test-endpoint-nbd \
   tests/unit/test-folder tests/unit/test-format tests/unit/test-gluster-volume tests/unit/test-image tests/unit/test-image-data tests/unit/test-image-lock tests/unit/test-image-use tests/unit/test-image-verbs \
   tests/unit/test-mount tests/unit/test-qemu-lock tests/unit/test-repository-chains tests/unit/test-repository-check tests/unit/test-repository-health tests/unit/test-repository-place tests/unit/test-repository-verbs tests/unit/test-transfer \
   tests/unit/test-image-serve tests/unit/test-image-serve-record tests/unit/test-image-serve-verbs

@@ -23,7 +23,7 @@ an_image_is_seen_only_when_it_is_published(void **state)
     assert_non_null(image->hidden);
     assert_int_equal(strncmp(image->hidden, FORMAT_NEW_PREFIX, strlen(FORMAT_NEW_PREFIX)), 0);
     assert_int_equal(fstat(folder_fd(image->folder), &status), 0);
-    assert_int_equal(status.st_mode & 0777, 0700);
+    assert_int_equal(status.st_mode & 0777, 0711);
     refused(image_open(repository, "web1", &seen, &error), &error, ERROR_IMAGE_NOT_FOUND);
     succeed(image_list(repository, NULL, 0, &ids, &count, &error), error);
     assert_int_equal(count, 0);
