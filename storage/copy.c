@@ -103,7 +103,8 @@ run_begin(const struct copy *copy, struct run *ret_run, struct error **err)
                              .flushed = copy->from,
                              .recorded_ns = now,
                              .filled_ns = now,
-                             .may_clone = !copy->only_difference && !copy->compact };
+                             .may_clone =
+                                 !copy->only_difference && !copy->only_changed && !copy->compact };
     return !copy->checkpoint ||
            recorder_new(copy->checkpoint, copy->context, &ret_run->recorder, err);
 }
@@ -436,18 +437,39 @@ clone_some(struct run *run)
     return true;
 }
 
+/* Where the source has not changed, the target stays as it is: that is passed.  Else '*ret_end' gets how far
+   it has. */
+static bool
+find_changed(const struct run *run, uint64_t *ret_end, bool *ret_passed, struct error **err)
+{
+    bool changed;
+
+    if (!run->copy->only_changed)
+        return true;
+    if (!endpoint_changed(run->copy->source, run->next, run->total, &changed, ret_end, err))
+        return false;
+    *ret_passed = !changed;
+    return true;
+}
+
 /* Where what comes next ends, and whether it was passed as a hole. */
 static bool
 find_data(struct run *run, bool *ret_passed, uint64_t *ret_end, struct error **err)
 {
     const struct copy *copy = run->copy;
+    uint64_t end = run->total;
 
     *ret_passed = false;
     *ret_end = run->data_end;
     /* Asking again for each chunk of a long extent costs as much as copying it (tmpfs). */
     if (run->next < run->data_end)
         return true;
-    if (!endpoint_extent(copy->source, run->next, run->total, ret_passed, ret_end, err))
+    if (!find_changed(run, &end, ret_passed, err))
+        return false;
+    *ret_end = end;
+    if (*ret_passed)
+        return true;
+    if (!endpoint_extent(copy->source, run->next, end, ret_passed, ret_end, err))
         return false;
     if (*ret_passed)
         return pass_hole(run, *ret_end, ret_passed, ret_end, err);

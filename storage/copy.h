@@ -31,6 +31,8 @@ struct copy {
     uint64_t from;        /* bytes that are durable already */
     bool target_is_zero;  /* beyond 'from', all that was not written by this copy reads as zeros */
     bool only_difference; /* the target shows a base: read it, and write only what differs */
+    bool
+        only_changed; /* the target shows a base: write only what the source tells has changed since */
     bool compact;     /* share nothing (no reflink), so that zeros that are stored become holes */
     uint64_t *shared; /* gets the bytes that were shared (reflinks), not copied; or NULL */
     /* On a thread of the copy's own, one at a time; NULL: nothing is recorded, only flushed. */

@@ -13,6 +13,9 @@
 struct endpoint_kind {
     bool (*extent)(struct endpoint *endpoint, uint64_t offset, uint64_t end, bool *ret_zero,
                    uint64_t *ret_end, struct error **err);
+    /* NULL: it does not know. */
+    bool (*changed)(struct endpoint *endpoint, uint64_t offset, uint64_t end, bool *ret_changed,
+                    uint64_t *ret_end, struct error **err);
     bool (*read)(struct endpoint *endpoint, uint64_t offset, void *ret_bytes, size_t size,
                  struct error **err);
     bool (*write)(struct endpoint *endpoint, uint64_t offset, const void *bytes, size_t size,

@@ -83,6 +83,14 @@ endpoint_extent(struct endpoint *endpoint, uint64_t offset, uint64_t end, bool *
 }
 
 bool
+endpoint_changed(struct endpoint *endpoint, uint64_t offset, uint64_t end, bool *ret_changed,
+                 uint64_t *ret_end, struct error **err)
+{
+    assert(endpoint->kind->changed);
+    return endpoint->kind->changed(endpoint, offset, end, ret_changed, ret_end, err);
+}
+
+bool
 endpoint_read(struct endpoint *endpoint, uint64_t offset, void *ret_bytes, size_t size,
               struct error **err)
 {

@@ -56,6 +56,10 @@ void endpoint_limit(struct endpoint *endpoint, uint64_t size);
    (at most 'end').  Always moves forward. */
 bool endpoint_extent(struct endpoint *endpoint, uint64_t offset, uint64_t end, bool *ret_zero,
                      uint64_t *ret_end, struct error **err) _must_check_;
+/* Whether it has changed since what its bitmap is of; the end as above.  Only of endpoint_open_export() with a
+   bitmap. */
+bool endpoint_changed(struct endpoint *endpoint, uint64_t offset, uint64_t end, bool *ret_changed,
+                      uint64_t *ret_end, struct error **err) _must_check_;
 /* All of it or an error; reading past the end (a source that was truncated) is BackendFailed. */
 bool endpoint_read(struct endpoint *endpoint, uint64_t offset, void *ret_bytes, size_t size,
                    struct error **err) _must_check_;
@@ -150,6 +154,14 @@ bool endpoint_open_url(const char *url, enum image_format format, const atomic_b
 bool endpoint_inspect_url(const char *url, enum image_format format, uint64_t size_max,
                           const atomic_bool *abort, uint64_t *ret_size, struct error **err)
     _must_check_;
+/*
+ * Opens for reading an export of an NBD server that runs already, behind a unix socket: QEMU's, of a disk
+ * of a virtual machine.  With 'bitmap' (or NULL) it also tells what this dirty bitmap holds.
+ * Errors: BackendFailed, BackendUnavailable (no libnbd), TaskAborted, Timeout.
+ */
+bool endpoint_open_export(const char *socket_path, const char *export_name, const char *bitmap,
+                          const atomic_bool *abort, struct endpoint **ret_endpoint,
+                          struct error **err) _must_check_;
 /* qemu-img check of a qcow2; damage is VerifyFailed with qemu-img's text, leaks are mended if asked.
    Errors beside: ImageInUse (another program writes to it), BackendUnavailable, TaskAborted. */
 bool endpoint_check(struct folder *folder, const char *name, bool mend_leaks,

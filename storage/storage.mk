@@ -11,7 +11,8 @@ libhostler_a_SOURCES += \
   storage/endpoint-gluster.c \
   storage/endpoint-kind.h \
   storage/endpoint-map.c \
-  storage/endpoint-nbd.c \
+  storage/endpoint-nbd-open.c \
+  storage/endpoint-nbd.c storage/endpoint-nbd.h \
   storage/endpoint-url.c \
   storage/endpoint.c storage/endpoint.h \
   storage/folder-gluster-lock.c \

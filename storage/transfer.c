@@ -15,27 +15,47 @@
 #include "storage/image-data.h"
 
 void
-transfer_done(struct call *call)
+transfer_release(struct transfer *transfer)
 {
-    struct transfer *transfer = call->state;
-
     image_close(TAKE(transfer->source));
     image_close(TAKE(transfer->base));
     image_discard(TAKE(transfer->target)); /* one that was published is only closed */
     copy_record_done(&transfer->record);
     repository_unref(TAKE(transfer->source_repository));
     repository_unref(TAKE(transfer->target_repository));
+    free(TAKE(transfer->export_socket));
+    free(TAKE(transfer->export_name));
+    free(TAKE(transfer->export_bitmap));
+}
+
+void
+transfer_done(struct call *call)
+{
+    transfer_release(call->state);
+}
+
+static struct transfer *
+transfer_of(struct call *call)
+{
+    struct transfer *transfer = call->state;
+
+    transfer->call = call;
+    return transfer;
+}
+
+static void
+sign(struct transfer *transfer)
+{
+    memcpy(transfer->record.host, transfer->call->agent->host_id, UUID_TEXT_SIZE);
+    free(transfer->record.task);
+    transfer->record.task = xstrdup(call_task(transfer->call));
+    transfer->record.updated_ns = clock_wall_ns();
 }
 
 void
 transfer_sign(struct call *call)
 {
-    struct transfer *transfer = call->state;
-
-    memcpy(transfer->record.host, call->agent->host_id, UUID_TEXT_SIZE);
-    free(transfer->record.task);
-    transfer->record.task = xstrdup(call_task(call));
-    transfer->record.updated_ns = clock_wall_ns();
+    sign(transfer_of(call));
 }
 
 /* What is said about the image may change meanwhile, so its generation tells nothing; and a guest
@@ -74,17 +94,16 @@ transfer_identify_source(const struct transfer *transfer, const atomic_bool *abo
 }
 
 bool
-transfer_make_target(struct call *call, const char *id, struct image_record *record,
-                     struct error **err)
+transfer_prepare_target(struct transfer *transfer, const char *id, struct image_record *record,
+                        struct error **err)
 {
-    struct transfer *transfer = call->state;
-    _cleanup_free_ char *holder = image_holder(call), *base_name = NULL;
+    _cleanup_free_ char *holder = image_holder(transfer->call), *base_name = NULL;
 
     record->complete = false;
     record->generation = 0;
     record->created_ns = clock_wall_ns();
     transfer->record.done = 0;
-    transfer_sign(call);
+    sign(transfer);
     if (transfer->base)
         base_name = image_backing_name(transfer->base);
     if (image_make(transfer->target_repository, id, record, &transfer->record, holder,
@@ -92,10 +111,21 @@ transfer_make_target(struct call *call, const char *id, struct image_record *rec
         endpoint_create(transfer->target->folder, FORMAT_DATA, record->format, record->size,
                         ENDPOINT_TO_FILL, base_name,
                         transfer->base ? transfer->base->record.format : IMAGE_RAW,
-                        call_abort_flag(call), err) &&
-        image_publish(transfer->target, err))
+                        call_abort_flag(transfer->call), err))
         return true;
     return transfer_explain_space(transfer->target_repository->images, record->size, err);
+}
+
+bool
+transfer_make_target(struct call *call, const char *id, struct image_record *record,
+                     struct error **err)
+{
+    struct transfer *transfer = transfer_of(call);
+
+    if (!transfer_prepare_target(transfer, id, record, err))
+        return false;
+    return image_publish(transfer->target, err) ||
+           transfer_explain_space(transfer->target_repository->images, record->size, err);
 }
 
 /* ---- the copy itself ---- */
@@ -120,16 +150,44 @@ explain_loss(const struct image *image, struct error **err)
 static bool
 on_checkpoint(void *context, uint64_t done, struct error **err)
 {
-    struct call *call = context;
-    struct transfer *transfer = call->state;
+    struct transfer *transfer = context;
 
     transfer->record.done = done < transfer->record.total ? done : transfer->record.total;
     transfer->record.updated_ns = clock_wall_ns();
-    transfer->record.bytes_per_second = call_rate(call);
+    transfer->record.bytes_per_second = call_rate(transfer->call);
     if (!image_lock_confirm(transfer->target->lock, transfer->target->id, err))
         return false;
     return image_write_copy(transfer->target, &transfer->record, err) ||
            explain_loss(transfer->target, err);
+}
+
+static void
+on_progress(void *context, uint64_t done, uint64_t total)
+{
+    const struct transfer *transfer = context;
+
+    call_progress(transfer->call, transfer->done_before + done,
+                  transfer->total_of_all ? transfer->total_of_all : total, "bytes");
+}
+
+static bool
+on_aborted(void *context)
+{
+    return call_aborted(((const struct transfer *)context)->call);
+}
+
+static uint64_t
+on_own_rate(void *context)
+{
+    return call_rate(((const struct transfer *)context)->call);
+}
+
+static void
+prepare(struct transfer *transfer, struct copy *ret_copy)
+{
+    *ret_copy = (struct copy){
+        .progress = on_progress, .aborted = on_aborted, .rate = on_own_rate, .context = transfer
+    };
 }
 
 void
@@ -152,18 +210,21 @@ transfer_explain_space(struct folder *folder, uint64_t needed, struct error **er
 }
 
 static bool
-open_image(struct call *call, const struct image *image, enum endpoint_mode mode,
+open_image(const struct transfer *transfer, const struct image *image, enum endpoint_mode mode,
            struct endpoint **ret_endpoint, struct error **err)
 {
-    return image_open_data(image, mode, call_abort_flag(call), ret_endpoint, err);
+    return image_open_data(image, mode, call_abort_flag(transfer->call), ret_endpoint, err);
 }
 
 static bool
-open_foreign(struct call *call, const struct copy_record *record, struct endpoint **ret_source,
-             struct error **err)
+open_foreign(const struct transfer *transfer, struct endpoint **ret_source, struct error **err)
 {
-    const atomic_bool *abort = call_abort_flag(call);
+    const atomic_bool *abort = call_abort_flag(transfer->call);
+    const struct copy_record *record = &transfer->record;
 
+    if (transfer->export_socket)
+        return endpoint_open_export(transfer->export_socket, transfer->export_name,
+                                    transfer->export_bitmap, abort, ret_source, err);
     return url_is(record->source_path)
                ? endpoint_open_url(record->source_path, record->source_format, abort, ret_source,
                                    err)
@@ -172,13 +233,12 @@ open_foreign(struct call *call, const struct copy_record *record, struct endpoin
 }
 
 static bool
-open_source(struct call *call, struct endpoint **ret_source, struct error **err)
+open_source(const struct transfer *transfer, struct endpoint **ret_source, struct error **err)
 {
-    const struct transfer *transfer = call->state;
     const struct copy_record *record = &transfer->record;
 
-    if (!(transfer->source ? open_image(call, transfer->source, ENDPOINT_READ, ret_source, err)
-                           : open_foreign(call, record, ret_source, err)))
+    if (!(transfer->source ? open_image(transfer, transfer->source, ENDPOINT_READ, ret_source, err)
+                           : open_foreign(transfer, ret_source, err)))
         return error_wrap(err, "source");
     if (endpoint_size(*ret_source) == record->total)
         return true;
@@ -205,23 +265,23 @@ tell_method(const struct transfer *transfer, const struct copy *copy, struct tex
 }
 
 static bool
-run_copy(struct call *call, struct text *ret_how, struct error **err)
+run_copy(struct transfer *transfer, struct text *ret_how, struct error **err)
 {
-    struct transfer *transfer = call->state;
     _cleanup_(endpoint_closep) struct endpoint *source = NULL, *target = NULL;
     struct copy copy;
 
-    if (!open_source(call, &source, err) ||
-        !open_image(call, transfer->target, ENDPOINT_FILL, &target, err))
+    if (!open_source(transfer, &source, err) ||
+        !open_image(transfer, transfer->target, ENDPOINT_FILL, &target, err))
         return false;
-    transfer_prepare(call, &copy);
+    prepare(transfer, &copy);
     copy.source = source;
     copy.target = target;
     copy.from = transfer->record.done;
-    copy.only_difference = transfer->target->record.base != NULL;
+    copy.only_changed = transfer->export_bitmap != NULL;
+    copy.only_difference = transfer->target->record.base && !copy.only_changed;
     /* A new target reads as zeros.  Behind the record of an interrupted copy it may hold anything
        that was written since. */
-    copy.target_is_zero = !transfer->resumed && !copy.only_difference;
+    copy.target_is_zero = !transfer->resumed && !transfer->target->record.base;
     copy.shared = &transfer->shared;
     copy.checkpoint = on_checkpoint;
     if (!copy_run(&copy, err))
@@ -233,12 +293,11 @@ run_copy(struct call *call, struct text *ret_how, struct error **err)
 /* A file has no lock, and a guest does not ask for an image's: what was written meanwhile shows in the
    identity only. */
 static bool
-check_source_unchanged(struct call *call, struct error **err)
+check_source_unchanged(const struct transfer *transfer, struct error **err)
 {
-    const struct transfer *transfer = call->state;
     _cleanup_free_ char *identity = NULL;
 
-    return transfer_identify_source(transfer, call_abort_flag(call), &identity, err) &&
+    return transfer_identify_source(transfer, call_abort_flag(transfer->call), &identity, err) &&
            (strcmp(identity, transfer->record.source_identity) == 0 ||
             error_set(err, ERROR_CONFLICT,
                       "the source has changed while it was copied (%s, now %s): remove the image "
@@ -248,30 +307,33 @@ check_source_unchanged(struct call *call, struct error **err)
 
 /* What was killed in the middle of an allocation has leaked clusters: space, nothing else. */
 static bool
-mend_leaks(struct call *call, struct error **err)
+mend_leaks(const struct transfer *transfer, struct error **err)
 {
-    const struct transfer *transfer = call->state;
-
     return !transfer->resumed || transfer->target->record.format != IMAGE_QCOW2 ||
            endpoint_check(transfer->target->folder, image_record_data(&transfer->target->record),
-                          true, call_abort_flag(call), err);
+                          true, call_abort_flag(transfer->call), err);
+}
+
+bool
+transfer_run(struct transfer *transfer, struct text *ret_how, struct error **err)
+{
+    return (run_copy(transfer, ret_how, err) && check_source_unchanged(transfer, err) &&
+            mend_leaks(transfer, err)) ||
+           transfer_explain_space(transfer->target->folder,
+                                  transfer->record.total - transfer->record.done, err);
 }
 
 enum outcome
 transfer_copy(struct call *call)
 {
-    struct transfer *transfer = call->state;
+    struct transfer *transfer = transfer_of(call);
     _cleanup_(error_freep) struct error *error = NULL;
     _cleanup_text_ struct text how = TEXT_INIT;
     uint64_t from = transfer->record.done;
 
     call_progress(call, from, transfer->record.total, "bytes");
-    if (!run_copy(call, &how, &error) || !check_source_unchanged(call, &error) ||
-        !mend_leaks(call, &error)) {
-        transfer_explain_space(transfer->target->folder,
-                               transfer->record.total - transfer->record.done, &error);
+    if (!transfer_run(transfer, &how, &error))
         return call_fail(call, TAKE(error));
-    }
     return call_complete(call, "%" PRIu64 " bytes from byte %" PRIu64 " on: %s",
                          transfer->record.total - from, from,
                          how.length ? how.bytes : "nothing was left to copy");
@@ -284,15 +346,14 @@ transfer_verifies(const struct call *call)
 }
 
 static bool
-compare(struct call *call, struct error **err)
+compare(struct transfer *transfer, struct error **err)
 {
-    const struct transfer *transfer = call->state;
     _cleanup_(endpoint_closep) struct endpoint *source = NULL, *target = NULL;
     struct copy copy;
 
-    transfer_prepare(call, &copy);
-    if (!open_source(call, &source, err) ||
-        !open_image(call, transfer->target, ENDPOINT_READ, &target, err))
+    prepare(transfer, &copy);
+    if (!open_source(transfer, &source, err) ||
+        !open_image(transfer, transfer->target, ENDPOINT_READ, &target, err))
         return false;
     copy.source = source;
     copy.target = target;
@@ -303,22 +364,22 @@ enum outcome
 transfer_verify(struct call *call)
 {
     _cleanup_(error_freep) struct error *error = NULL, *ignored = NULL;
+    struct transfer *transfer = transfer_of(call);
 
-    if (compare(call, &error))
+    if (compare(transfer, &error))
         return call_complete(call, "equal to its source");
     /* Nothing that was copied can be relied on: image.resume is to copy it all again.  Where this
        cannot be recorded either, it finds the same difference again. */
     if (error->code == ERROR_VERIFY_FAILED)
-        (void)!on_checkpoint(call, 0, &ignored);
+        (void)!on_checkpoint(transfer, 0, &ignored);
     return call_fail(call, TAKE(error));
 }
 
 /* ---- the end ---- */
 
-static bool
-finish(struct call *call, struct error **err)
+bool
+transfer_complete(struct transfer *transfer, struct error **err)
 {
-    struct transfer *transfer = call->state;
     struct image *target = transfer->target;
     const struct image *source = transfer->source;
     /* A left-over that repository.check reports. */
@@ -350,7 +411,7 @@ transfer_finish(struct call *call)
     struct transfer *transfer = call->state;
     _cleanup_(error_freep) struct error *error = NULL;
 
-    if (!finish(call, &error))
+    if (!transfer_complete(transfer, &error))
         return call_fail(call, TAKE(error));
     image_settle(call, transfer->target, NULL);
     return call_complete(call, "generation %llu",

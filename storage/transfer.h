@@ -8,7 +8,10 @@
 
 #include "storage/image-steps.h"
 
+struct text;
+
 struct transfer {
+    struct call *call; /* on whose behalf; set by whoever begins */
     struct repository *source_repository, *target_repository; /* references, or NULL */
     struct image *source;      /* locked shared; NULL: a path or a URL */
     struct image *base;        /* locked shared; NULL: none */
@@ -16,7 +19,22 @@ struct transfer {
     struct copy_record record; /* copy.json as it was written last */
     uint64_t shared;           /* bytes that need no blocks of their own (reflinks) */
     bool resumed;
+    /* What it reads from instead of the record's source, which tells the same to others: an export of a
+       QEMU; owned, or NULL.  With a bitmap, only what that holds. */
+    char *export_socket, *export_name, *export_bitmap;
+    uint64_t done_before, total_of_all; /* bytes of all transfers of the call; 0: there is one */
 };
+
+/* The same for whoever has several in one call: each has its 'call' set first.  All but the last on a worker. */
+/* Makes the target, and its data file; image_publish() then shows it. */
+bool transfer_prepare_target(struct transfer *transfer, const char *id, struct image_record *record,
+                             struct error **err) _must_check_;
+/* Copies; '*ret_how' gets by what. */
+bool transfer_run(struct transfer *transfer, struct text *ret_how, struct error **err) _must_check_;
+/* The moment at which it has happened. */
+bool transfer_complete(struct transfer *transfer, struct error **err) _must_check_;
+/* Lets all go that it holds. */
+void transfer_release(struct transfer *transfer);
 
 /* For .state_done; a worker's. */
 void transfer_done(struct call *call);

@@ -70,6 +70,25 @@ memory_extent(struct endpoint *endpoint, uint64_t offset, uint64_t end, bool *re
     return true;
 }
 
+/* By the letters of the source: capitals have changed, and so have '.' and '0' (what was discarded). */
+static bool
+memory_changed(struct endpoint *endpoint, uint64_t offset, uint64_t end, bool *ret_changed,
+               uint64_t *ret_end, struct error **err)
+{
+    const struct memory *memory = memory_of(endpoint);
+    char letter = memory->bytes[offset];
+
+    (void)err;
+    assert_range(endpoint, offset, end - offset);
+    *ret_changed = letter < 'a';
+    *ret_end = (offset / BLOCK + 1) * BLOCK;
+    while (*ret_end < end && (memory->bytes[*ret_end] < 'a') == *ret_changed)
+        *ret_end += BLOCK;
+    if (*ret_end > end)
+        *ret_end = end;
+    return true;
+}
+
 static bool
 memory_read(struct endpoint *endpoint, uint64_t offset, void *ret_bytes, size_t size,
             struct error **err)
@@ -183,6 +202,7 @@ memory_close(struct endpoint *endpoint)
 }
 
 static const struct endpoint_kind memory_kind = { .extent = memory_extent,
+                                                  .changed = memory_changed,
                                                   .read = memory_read,
                                                   .write = memory_write,
                                                   .zero = memory_zero,
@@ -462,6 +482,24 @@ over_a_base_only_what_differs_is_written(void **state)
 }
 
 static void
+of_what_a_bitmap_tells_only_that_is_read_and_written(void **state)
+{
+    struct run run;
+
+    (void)state;
+    run_begin(&run, "aaAAbb0..Baaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+              "aaxxbb0xxBaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", SIZE);
+    run.copy.only_changed = true;
+    run.target->clones = 9;
+    run_copy(&run);
+    assert_string_equal(run.log.bytes,
+                        "write 2+2\nzero 6+1\nzero 7+2\nwrite 9+1\nflush\ncheckpoint 40\n");
+    assert_int_equal(run.target->clones, 9);
+    assert_true(run.source->read_size <= 4 * BLOCK);
+    run_end(&run);
+}
+
+static void
 each_checkpoint_comes_after_the_flush_of_what_it_counts(void **state)
 {
     const size_t size = 3 * COPY_INTERVAL_SIZE + 5 * BLOCK;
@@ -667,6 +705,7 @@ main(void)
         cmocka_unit_test(it_goes_on_from_where_it_was_and_leaves_alone_what_is_before),
         cmocka_unit_test(nothing_left_to_copy_is_made_durable_and_told),
         cmocka_unit_test(over_a_base_only_what_differs_is_written),
+        cmocka_unit_test(of_what_a_bitmap_tells_only_that_is_read_and_written),
         cmocka_unit_test(each_checkpoint_comes_after_the_flush_of_what_it_counts),
         cmocka_unit_test(a_long_hole_that_must_be_zeroed_is_recorded_on_the_way),
         cmocka_unit_test(an_abort_ends_it_at_once_and_records_no_more),

@@ -194,6 +194,60 @@ damage_is_found_and_leaks_are_not_damage(void **state)
     assert_int_equal(err->code, ERROR_VERIFY_FAILED);
 }
 
+#define RUN(...) run((const char *const[]){ __VA_ARGS__, NULL })
+
+/* What is shown from 0 on, as runs of MiB: "U3" three that have not changed, "C" and "Z" changed and zeros. */
+static void
+assert_map(struct endpoint *endpoint, const char *wanted)
+{
+    _cleanup_(error_freep) struct error *err = NULL;
+    _cleanup_text_ struct text map = TEXT_INIT;
+    uint64_t size = endpoint_size(endpoint), next;
+
+    for (uint64_t at = 0; at < size; at = next) {
+        uint64_t end;
+        bool changed, zero = false;
+
+        assert_true(endpoint_changed(endpoint, at, size, &changed, &end, &err));
+        next = end;
+        if (changed)
+            assert_true(endpoint_extent(endpoint, at, end, &zero, &next, &err));
+        text_printf(&map, "%c%d", !changed ? 'U' : zero ? 'Z' : 'C', (int)((next - at) / MIB));
+    }
+    assert_string_equal(map.bytes, wanted);
+}
+
+static void
+an_export_tells_what_its_bitmap_holds(void **state)
+{
+    _cleanup_(error_freep) struct error *err = NULL, *none = NULL;
+    _cleanup_free_ char *data = path_of("data"), *socket = path_of("socket"), *pid = path_of("pid"),
+                        *pid_file = xprintf("--pid-file=%s", pid),
+                        *socket_is = xprintf("--socket=%s", socket);
+    _cleanup_(endpoint_closep) struct endpoint *endpoint = NULL;
+    struct endpoint *missing = NULL;
+
+    (void)state;
+    need_qemu();
+    create("data", IMAGE_QCOW2, 16 * MIB);
+    RUN("qemu-io", "-c", "write -P 1 0 8M", data);
+    RUN("qemu-img", "bitmap", "--add", data, "since");
+    RUN("qemu-io", "-c", "write -P 2 3M 2M", "-c", "discard 7M 1M", "-c", "write -P 3 15M 1M",
+        data);
+    RUN("qemu-nbd", "--fork", "--read-only", "--export-name=vda", "--bitmap=since", socket_is,
+        pid_file, data);
+    if (!endpoint_open_export(socket, "vda", "since", NULL, &endpoint, &err))
+        fail_msg("%s", err->message);
+    assert_int_equal(endpoint_size(endpoint), 16 * MIB);
+    assert_map(endpoint, "U3C2U2Z1U7C1");
+    assert_map(endpoint, "U3C2U2Z1U7C1");
+    assert_shows(endpoint, 3 * MIB, 2, MIB);
+    endpoint_close(TAKE(endpoint));
+    /* qemu-nbd serves one client, and has ended. */
+    assert_false(endpoint_open_export(socket, "vda", "since", NULL, &missing, &none));
+    assert_null(missing);
+}
+
 int
 main(void)
 {
@@ -207,6 +261,7 @@ main(void)
         TEST(a_file_that_another_program_writes_to_is_in_use),
         TEST(an_abort_ends_the_wait),
         TEST(damage_is_found_and_leaks_are_not_damage),
+        TEST(an_export_tells_what_its_bitmap_holds),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
