@@ -9,6 +9,7 @@
 
 #include "agent/base/name.h"
 #include "agent/base/text.h"
+#include "virt/vm.h"
 
 /* The first that fits counts; 'words' NULL fits all. */
 struct known_failure {
@@ -64,17 +65,30 @@ find(int code, const char *words)
     return NULL;
 }
 
+/* What the VM is now, as vm.status says it; its failure has been taken. */
+static const char *
+state_of(virDomainPtr domain)
+{
+    int state, reason;
+
+    return domain && virDomainGetState(domain, &state, &reason, 0) == 0
+               ? vm_state_name(vm_state_of(state))
+               : "unknown";
+}
+
 static void
-add_data(struct error **err, const struct known_failure *known, const char *name, int code,
+add_data(struct error **err, const struct known_failure *known, virDomainPtr domain, int code,
          const char *words)
 {
+    const char *name = domain ? virDomainGetName(domain) : NULL;
+
     if (known && known->kind) {
         error_data_text(err, "kind", "%s", known->kind);
         if (name)
             error_data_text(err, "id", "%s", name);
     }
     if (known && known->needs) {
-        error_data_text(err, "state", "%s", words);
+        error_data_text(err, "state", "%s", state_of(domain));
         error_data_text(err, "needs", "%s", known->needs);
     }
     if (known && known->meaning == ERROR_BUSY)
@@ -98,7 +112,7 @@ take_failure(void)
 }
 
 static bool
-tell(struct error **err, const struct failure *failure, virConnectPtr connect, const char *name,
+tell(struct error **err, const struct failure *failure, virConnectPtr connect, virDomainPtr domain,
      const char *what)
 {
     const struct known_failure *known = find(failure->code, failure->words);
@@ -110,7 +124,7 @@ tell(struct error **err, const struct failure *failure, virConnectPtr connect, c
         return error_data_text(err, "reason", "%s", failure->words);
     }
     error_set(err, known ? known->meaning : ERROR_BACKEND_FAILED, "%s: %s", what, failure->words);
-    add_data(err, known, name, failure->code, failure->words);
+    add_data(err, known, domain, failure->code, failure->words);
     return false;
 }
 
@@ -124,8 +138,7 @@ virt_fail(struct error **err, virDomainPtr domain, const char *format, ...)
     va_start(arguments, format);
     text_vprintf(&what, format, arguments);
     va_end(arguments);
-    (void)tell(err, &failure, domain ? virDomainGetConnect(domain) : NULL,
-               domain ? virDomainGetName(domain) : NULL, what.bytes);
+    (void)tell(err, &failure, domain ? virDomainGetConnect(domain) : NULL, domain, what.bytes);
     free(failure.words);
     return false;
 }

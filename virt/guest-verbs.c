@@ -14,6 +14,7 @@
 /* The agent answers at once, or does not: but Windows may take a minute to freeze. */
 #define INFO_LIMIT_S 10
 #define FREEZE_LIMIT_S 60
+#define AWAKE_LIMIT_S 5
 #define SECOND INT64_C(1000000000)
 
 #define GUEST_ERRORS                                                                               \
@@ -111,16 +112,32 @@ freeze_begin(struct call *call)
     return call_complete(call, NULL);
 }
 
+/* A freeze may take a minute, so an agent that does not answer at all is found out by another question. */
+static bool
+is_awake(virDomainPtr domain)
+{
+    long long seconds;
+    unsigned nanoseconds;
+
+    guest_limit(domain, AWAKE_LIMIT_S);
+    return virDomainGetTime(domain, &seconds, &nanoseconds, 0) == 0;
+}
+
 /* Before the guest is asked, so that there is none that is frozen for ever. */
 static enum outcome
 freeze_note_deadline(struct call *call)
 {
+    const struct freeze_args *args = call->args;
     struct freeze_use *use = call->state;
     struct error *error = NULL;
     virDomainPtr domain;
 
     if (!vm_domain(call, &domain, &error))
         return call_fail(call, error);
+    if (!is_awake(domain)) {
+        (void)virt_fail(&error, domain, "cannot freeze the guest '%s'", args->vm.vm);
+        return vm_fail(call, error);
+    }
     if (!freeze_note(domain, use->until_ns, &error))
         return vm_fail(call, error);
     use->noted = true;

@@ -231,7 +231,11 @@ resume_run(struct call *call)
 
     if (!vm_domain(call, &domain, &error))
         return call_fail(call, error);
-    if (virDomainGetState(domain, &state, &reason, 0) == 0 && state == VIR_DOMAIN_PMSUSPENDED)
+    if (virDomainGetState(domain, &state, &reason, 0) < 0)
+        return conclude(call, domain, -1, "resume");
+    if (state == VIR_DOMAIN_RUNNING)
+        return call_complete(call, "it runs");
+    if (state == VIR_DOMAIN_PMSUSPENDED)
         return conclude(call, domain, virDomainPMWakeup(domain, 0), "wake");
     return conclude(call, domain, virDomainResume(domain), "resume");
 }
