@@ -165,6 +165,12 @@ call_caller(const struct call *call)
     return task_of(call)->caller;
 }
 
+bool
+call_is_admin(const struct call *call)
+{
+    return task_of(call)->role >= ROLE_ADMIN;
+}
+
 uint64_t
 call_connection(const struct call *call)
 {

@@ -77,6 +77,8 @@ void call_set_lane(struct call *call, enum pool pool, struct lane *lane);
 /* The task's id as the status shows it; the caller's name and role.  Borrowed. */
 const char *call_task(const struct call *call);
 const char *call_caller(const struct call *call);
+/* Whether that role is admin: for parameters that need more than their verb. */
+bool call_is_admin(const struct call *call);
 /* The connection that asked, a number that only rpc/ understands; 0: none (the agent itself). */
 uint64_t call_connection(const struct call *call);
 

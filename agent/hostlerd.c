@@ -167,6 +167,8 @@ main(int argc, char **argv)
         { removal_verbs, gluster },
         { brick_offline_verbs, gluster },
         { vm_read_verbs, virt },
+        { vm_define_verbs, virt },
+        { vm_undefine_verbs, virt },
         { vm_life_verbs, virt },
         { guest_verbs, virt },
     };

@@ -99,76 +99,78 @@ extern const struct param disk_members[], network_members[], console_members[], 
     boot_members[], topology_members[], vm_tuning_members[];
 
 /* The description as parameters of a verb, whose args struct has it as 'member'. */
-#define VM_DESCRIPTION_PARAMS(args, member)                                                        \
-    PARAM(args, member.name, "name", .type = PARAM_NAME,                                           \
-          .about = "Name of the VM; needed, but for 'xml'."),                                      \
-        PARAM(args, member.memory, "memory", .type = PARAM_SIZE, .minimum = 1048576,               \
-              .maximum = INT64_C(1) << 50, .about = "Memory in bytes; needed, but for 'xml'."),    \
-        PARAM(args, member.cpus, "cpus", .type = PARAM_INTEGER, .minimum = 1, .maximum = 4096,     \
-              .about = "Virtual CPUs; needed, but for 'xml'."),                                    \
-        PARAM(args, member.disks, "disks", .type = PARAM_RECORDS, .members = disk_members,         \
-              .member_size = sizeof(struct disk_description), .maximum = VM_DISKS_MAX,             \
-              .about = "Images that are its disks, in this order."),                               \
-        PARAM(args, member.networks, "networks", .type = PARAM_RECORDS,                            \
-              .members = network_members, .member_size = sizeof(struct network_description),       \
-              .maximum = VM_NETWORKS_MAX, .about = "Its network cards, in this order."),           \
-        PARAM(args, member.console, "console", .type = PARAM_RECORD, .members = console_members,   \
-              .member_size = sizeof(struct console_description),                                   \
-              .about = "Its screen; without this, VNC on 127.0.0.1 where the host has it."),       \
-        PARAM(args, member.serial, "serial", .type = PARAM_RECORD, .members = serial_members,      \
-              .member_size = sizeof(struct serial_description),                                    \
-              .about = "Its first serial port; without this, a pty."),                             \
-        PARAM(args, member.guest, "guest", .type = PARAM_CHOICE,                                   \
-              .choices = CHOICES("linux", "windows"), .fallback = "\"linux\"",                     \
-              .about = "What runs in it: windows has its clock in local time, Hyper-V's "          \
-                       "interfaces, and a screen that needs no driver."),                          \
-        PARAM(args, member.guest_agent, "guestAgent", .type = PARAM_BOOL, .fallback = "true",      \
-              .about = "A channel for QEMU's guest agent."),                                       \
-        PARAM(args, member.firmware, "firmware", .type = PARAM_CHOICE,                             \
-              .choices = CHOICES("bios", "efi"), .fallback = "\"bios\"",                           \
-              .about = "What starts the guest; efi where the host has it installed."),             \
-        PARAM(args, member.secure_boot, "secureBoot", .type = PARAM_BOOL,                          \
-              .about = "EFI that runs signed code only."),                                         \
-        PARAM(args, member.tpm, "tpm", .type = PARAM_BOOL, .about = "An emulated TPM 2.0."),       \
-        PARAM(args, member.uuid, "uuid", .type = PARAM_TEXT, .maximum = 36, .one_line = true,      \
-              .about = "Its UUID; without this, a fresh one, or that of the VM it replaces."),     \
-        PARAM(args, member.title, "title", .type = PARAM_TEXT, .maximum = 256, .one_line = true,   \
-              .about = "A short line for people."),                                                \
-        PARAM(args, member.description, "description", .type = PARAM_TEXT,                         \
-              .about = "A longer text for people."),                                               \
-        PARAM(args, member.user_data, "userData", .type = PARAM_OBJECT,                            \
-              .about = "What the caller wants to keep with it; not looked at."),                   \
-        PARAM(args, member.max_memory, "maxMemory", .type = PARAM_SIZE, .minimum = 1048576,        \
-              .maximum = INT64_C(1) << 50,                                                         \
-              .about = "Bytes up to which vm.setMemory can let it grow; without this, 'memory'."), \
-        PARAM(args, member.max_cpus, "maxCpus", .type = PARAM_INTEGER, .minimum = 1,               \
-              .maximum = 4096,                                                                     \
-              .about = "CPUs up to which vm.setCpus can let it grow; without this, 'cpus'."),      \
-        PARAM(args, member.cpu_model, "cpuModel", .type = PARAM_TEXT, .minimum = 1, .maximum = 64, \
-              .one_line = true,                                                                    \
-              .about = "host-model, host-passthrough, maximum, or a name that "                    \
-                       "host.capabilities tells; without this, host-model with KVM, maximum "      \
-                       "without."),                                                                \
-        PARAM(args, member.topology, "topology", .type = PARAM_RECORD,                             \
-              .members = topology_members, .member_size = sizeof(struct topology_description),     \
-              .about = "How its CPUs are spread; without this, a socket each."),                   \
-        PARAM(args, member.virtualization, "virtualization", .type = PARAM_CHOICE,                 \
-              .choices = CHOICES("kvm", "qemu"),                                                   \
-              .about = "kvm, or qemu, which emulates CPUs in software; without this, kvm where "   \
-                       "the host has it."),                                                        \
-        PARAM(args, member.machine, "machine", .type = PARAM_TEXT, .minimum = 1, .maximum = 64,    \
-              .one_line = true,                                                                    \
-              .about = "Machine type, as host.capabilities tells them; without this, q35 on x86, " \
-                       "virt on others."),                                                         \
-        PARAM(args, member.random, "random", .type = PARAM_BOOL, .fallback = "true",               \
-              .about = "A source of random numbers."),                                             \
-        PARAM(args, member.balloon, "balloon", .type = PARAM_BOOL, .fallback = "true",             \
-              .about = "A balloon, by which memory can be taken and given back, and that tells "   \
-                       "how the guest uses it."),                                                  \
-        PARAM(args, member.boot, "boot", .type = PARAM_RECORD, .members = boot_members,            \
-              .member_size = sizeof(struct boot_description),                                      \
-              .about = "A kernel of the host's to start right away (admin)."),                     \
-        PARAM(args, member.tuning, "tuning", .type = PARAM_RECORD, .members = vm_tuning_members,   \
+#define VM_DESCRIPTION_PARAMS(args, member)                                                           \
+    PARAM(args, member.name, "name", .type = PARAM_NAME,                                              \
+          .about = "Name of the VM; needed, but for 'xml'."),                                         \
+        PARAM(args, member.memory, "memory", .type = PARAM_SIZE, .minimum = 1048576,                  \
+              .maximum = INT64_C(1) << 50, .about = "Memory in bytes; needed, but for 'xml'."),       \
+        PARAM(args, member.cpus, "cpus", .type = PARAM_INTEGER, .minimum = 1, .maximum = 4096,        \
+              .about = "Virtual CPUs; needed, but for 'xml'."),                                       \
+        PARAM(args, member.disks, "disks", .type = PARAM_RECORDS, .members = disk_members,            \
+              .member_size = sizeof(struct disk_description), .maximum = VM_DISKS_MAX,                \
+              .about = "Images that are its disks, in this order."),                                  \
+        PARAM(args, member.networks, "networks", .type = PARAM_RECORDS,                               \
+              .members = network_members, .member_size = sizeof(struct network_description),          \
+              .maximum = VM_NETWORKS_MAX, .about = "Its network cards, in this order."),              \
+        PARAM(args, member.console, "console", .type = PARAM_RECORD, .members = console_members,      \
+              .member_size = sizeof(struct console_description),                                      \
+              .about = "Its screen; without this, VNC on 127.0.0.1 where the host has it."),          \
+        PARAM(args, member.serial, "serial", .type = PARAM_RECORD, .members = serial_members,         \
+              .member_size = sizeof(struct serial_description),                                       \
+              .about = "Its first serial port; without this, a pty."),                                \
+        PARAM(args, member.guest, "guest", .type = PARAM_CHOICE,                                      \
+              .choices = CHOICES("linux", "windows"), .fallback = "\"linux\"",                        \
+              .about = "What runs in it: windows has its clock in local time, Hyper-V's "             \
+                       "interfaces, and a screen that needs no driver."),                             \
+        PARAM(args, member.guest_agent, "guestAgent", .type = PARAM_BOOL, .fallback = "true",         \
+              .about = "A channel for QEMU's guest agent."),                                          \
+        PARAM(args, member.firmware, "firmware", .type = PARAM_CHOICE,                                \
+              .choices = CHOICES("bios", "efi"), .fallback = "\"bios\"",                              \
+              .about = "What starts the guest; efi where the host has it installed."),                \
+        PARAM(args, member.secure_boot, "secureBoot", .type = PARAM_BOOL,                             \
+              .about = "EFI that runs signed code only."),                                            \
+        PARAM(args, member.tpm, "tpm", .type = PARAM_BOOL, .about = "An emulated TPM 2.0."),          \
+        PARAM(args, member.uuid, "uuid", .type = PARAM_TEXT, .maximum = 36, .one_line = true,         \
+              .about = "Its UUID; without this, a fresh one, or that of the VM it replaces."),        \
+        PARAM(args, member.title, "title", .type = PARAM_TEXT, .maximum = 256, .one_line = true,      \
+              .about = "A short line for people."),                                                   \
+        PARAM(args, member.description, "description", .type = PARAM_TEXT,                            \
+              .about = "A longer text for people."),                                                  \
+        PARAM(args, member.user_data, "userData", .type = PARAM_OBJECT,                               \
+              .about = "What the caller wants to keep with it; not looked at."),                      \
+        PARAM(                                                                                        \
+            args, member.max_memory, "maxMemory", .type = PARAM_SIZE, .minimum = 1048576,             \
+            .maximum = INT64_C(1) << 50,                                                              \
+            .about =                                                                                  \
+                "Memory in bytes up to which vm.setMemory can let it grow; without this, 'memory'."), \
+        PARAM(args, member.max_cpus, "maxCpus", .type = PARAM_INTEGER, .minimum = 1,                  \
+              .maximum = 4096,                                                                        \
+              .about = "CPUs up to which vm.setCpus can let it grow; without this, 'cpus'."),         \
+        PARAM(args, member.cpu_model, "cpuModel", .type = PARAM_TEXT, .minimum = 1, .maximum = 64,    \
+              .one_line = true,                                                                       \
+              .about = "host-model, host-passthrough, maximum, or a name that "                       \
+                       "host.capabilities tells; without this, host-model with KVM, maximum "         \
+                       "without."),                                                                   \
+        PARAM(args, member.topology, "topology", .type = PARAM_RECORD,                                \
+              .members = topology_members, .member_size = sizeof(struct topology_description),        \
+              .about = "How its CPUs are spread; without this, a socket each."),                      \
+        PARAM(args, member.virtualization, "virtualization", .type = PARAM_CHOICE,                    \
+              .choices = CHOICES("kvm", "qemu"),                                                      \
+              .about = "kvm, or qemu, which emulates CPUs in software; without this, kvm where "      \
+                       "the host has it."),                                                           \
+        PARAM(args, member.machine, "machine", .type = PARAM_TEXT, .minimum = 1, .maximum = 64,       \
+              .one_line = true,                                                                       \
+              .about = "Machine type, as host.capabilities tells them; without this, q35 on x86, "    \
+                       "virt on others."),                                                            \
+        PARAM(args, member.random, "random", .type = PARAM_BOOL, .fallback = "true",                  \
+              .about = "A source of random numbers."),                                                \
+        PARAM(args, member.balloon, "balloon", .type = PARAM_BOOL, .fallback = "true",                \
+              .about = "A balloon, by which memory can be taken and given back, and that tells "      \
+                       "how the guest uses it."),                                                     \
+        PARAM(args, member.boot, "boot", .type = PARAM_RECORD, .members = boot_members,               \
+              .member_size = sizeof(struct boot_description),                                         \
+              .about = "A kernel of the host's to start right away (admin)."),                        \
+        PARAM(args, member.tuning, "tuning", .type = PARAM_RECORD, .members = vm_tuning_members,      \
               .member_size = sizeof(struct vm_tuning), .about = "Its share of the host.")
 
 /*

@@ -35,6 +35,28 @@ disk_device_init(struct disk_device *disk, const struct disk_description *descri
         (void)snprintf(disk->target, sizeof(disk->target), "%s", description->target);
 }
 
+bool
+disk_device_check(const struct disk_device *disk, const char *place, struct error **err)
+{
+    const char *cache = disk->description->cache, *io = disk->description->io;
+    _cleanup_free_ char *member = NULL;
+
+    if (!disk->source || disk->direct)
+        return true;
+    if (cache && (strcmp(cache, "none") == 0 || strcmp(cache, "directsync") == 0)) {
+        member = xprintf("%s.cache", place);
+        return error_param(err, member,
+                           "must not be '%s': the file system of its repository has no direct I/O",
+                           cache);
+    }
+    if (!io || strcmp(io, "native") != 0)
+        return true;
+    member = xprintf("%s.io", place);
+    return error_param(err, member,
+                       "must not be 'native': the file system of its repository has "
+                       "no direct I/O");
+}
+
 static void
 write_target(const struct disk_device *disk, unsigned n, char ret_target[TARGET_SIZE])
 {

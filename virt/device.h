@@ -34,6 +34,9 @@ typedef bool (*device_taken)(const void *context, const char *name);
 
 /* By its description alone; the target is "" unless it was given. */
 void disk_device_init(struct disk_device *disk, const struct disk_description *description);
+/* With its source: InvalidParams when that has no direct I/O, and the description wants it. */
+bool disk_device_check(const struct disk_device *disk, const char *place, struct error **err)
+    _must_check_;
 /* The first target of its bus that is not taken, where none was given; false: all are. */
 bool disk_device_choose_target(struct disk_device *disk, device_taken taken, const void *context)
     _must_check_;

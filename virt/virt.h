@@ -20,8 +20,10 @@ struct virt *virt_new(struct storage *storage);
 /* Loop.  Connects in the background, and again for ever, unless --libvirt is none. */
 void virt_open(struct virt *virt, struct agent *agent);
 
-extern const struct verb guest_verbs[];   /* vm.guestInfo freeze thaw setPassword */
-extern const struct verb vm_read_verbs[]; /* vm.list status xml */
+extern const struct verb guest_verbs[];       /* vm.guestInfo freeze thaw setPassword */
+extern const struct verb vm_read_verbs[];     /* vm.list status xml */
+extern const struct verb vm_define_verbs[];   /* vm.define create */
+extern const struct verb vm_undefine_verbs[]; /* vm.undefine */
 extern const struct verb vm_life_verbs[]; /* vm.start shutdown reboot reset destroy pause resume */
 
 #endif

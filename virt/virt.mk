@@ -15,10 +15,13 @@ libhostler_a_SOURCES += \
   virt/places.c virt/places.h \
   virt/virt-internal.h \
   virt/virt.c virt/virt.h \
+  virt/vm-define-verbs.c \
+  virt/vm-disks.c virt/vm-disks.h \
   virt/vm-life-verbs.c \
   virt/vm-read-verbs.c \
   virt/vm-steps.c virt/vm-steps.h \
   virt/vm-table.c virt/vm-table.h \
+  virt/vm-undefine-verbs.c \
   virt/vm.c virt/vm.h
 
 UNIT_TESTS += tests/unit/test-guest-info tests/unit/test-vm

@@ -56,8 +56,10 @@ static const struct verb *const tables[] = {
     task_verbs,
     ticket_verbs,
     top_verbs,
+    vm_define_verbs,
     vm_life_verbs,
     vm_read_verbs,
+    vm_undefine_verbs,
     volume_life_verbs,
     volume_verbs,
 };
