@@ -155,12 +155,14 @@ struct stats_args {
 };
 
 static void *
-take_sample(void *context, int64_t monotonic_ns, const struct sample *before, struct error **err)
+take_sample(void *context, void *prepared, const void *before, int64_t interval_ns,
+            struct error **err)
 {
     struct host_sample *sample;
 
     (void)context;
-    if (!host_sample_take(ROOT, before->data, monotonic_ns - before->monotonic_ns, &sample, err))
+    (void)prepared;
+    if (!host_sample_take(ROOT, before, interval_ns, &sample, err))
         return NULL;
     return sample;
 }
@@ -187,14 +189,14 @@ write_agent(const struct agent *agent, const struct host_sample *sample, struct 
 }
 
 static enum outcome
-stats_write(struct call *call, const struct sample *now, const struct sample *before)
+stats_write(struct call *call, const struct sample *now)
 {
     const struct stats_args *args = call->args;
     const struct host_sample *sample = now->data;
     struct writer *writer = call_result(call);
 
     writer_object(writer);
-    sampling_write(now, before, writer);
+    sampling_write(now, writer);
     writer_member_unsigned(writer, "uptimeMs", sample->uptime_ms);
     writer_member_time(writer, "booted", (int64_t)sample->cpus.boot_s * NS_PER_S);
     for (enum host_part part = 0; part < HOST_PARTS; part++) {

@@ -17,6 +17,51 @@ struct samplings {
     struct timer timer; /* armed for the sampling that is due first; not armed: all rest */
 };
 
+/* One sample being taken: the worker's until it comes back. */
+struct taking {
+    struct job job;
+    struct sampling *sampling;
+    uint64_t number;
+    void *prepared;
+    struct sample *before; /* a reference, or NULL */
+    struct sample *fresh;  /* owned */
+    struct error *error;
+};
+
+/* ---- samples ---- */
+
+static void
+sample_unref(struct sample *sample)
+{
+    if (!sample || --sample->references > 0)
+        return;
+    if (sample->data)
+        sample->sampling->free(sample->data);
+    free(sample);
+}
+
+static struct sample *
+sample_ref(struct sample *sample)
+{
+    if (sample)
+        sample->references++;
+    return sample;
+}
+
+static bool
+is_apart(const struct sample *before, int64_t now_ns)
+{
+    return !before || now_ns - before->monotonic_ns >= SAMPLING_APART_MS * NS_PER_MS;
+}
+
+static const struct sample *
+last_of(const struct sampling *sampling)
+{
+    return sampling->extra ? sampling->extra : sampling->marks[0];
+}
+
+/* ---- when ---- */
+
 static bool
 is_under_way(const struct sampling *sampling)
 {
@@ -41,7 +86,17 @@ is_wanted(const struct sampling *sampling, int64_t now_ns)
     return sampling->asked_ns > 0 && now_ns - sampling->asked_ns < SAMPLING_LEASE_MS * NS_PER_MS;
 }
 
-/* ---- the timer ---- */
+/* When the timer is to begin the next; INT64_MAX: not by time. */
+static int64_t
+due_of(const struct sampling *sampling, int64_t now_ns)
+{
+    bool has_room = sampling->under_way < (sampling->at_once ? sampling->at_once : 1);
+
+    if (!has_room || !is_wanted(sampling, now_ns))
+        return INT64_MAX;
+    return sampling->begun_ns +
+           (is_under_way(sampling) ? SAMPLING_STUCK_MS * NS_PER_MS : period_ns(sampling));
+}
 
 static void
 arm(struct samplings *samplings)
@@ -49,9 +104,8 @@ arm(struct samplings *samplings)
     int64_t now_ns = clock_monotonic_ns(), due_ns = INT64_MAX;
 
     for (struct sampling *sampling = samplings->first; sampling; sampling = sampling->next)
-        if (!is_under_way(sampling) && is_wanted(sampling, now_ns) &&
-            sampling->begun_ns + period_ns(sampling) < due_ns)
-            due_ns = sampling->begun_ns + period_ns(sampling);
+        if (due_of(sampling, now_ns) < due_ns)
+            due_ns = due_of(sampling, now_ns);
     timer_disarm(samplings->agent->loop, &samplings->timer);
     if (due_ns == INT64_MAX)
         return;
@@ -65,40 +119,35 @@ arm(struct samplings *samplings)
 static void
 take_on_worker(struct job *job)
 {
-    struct sampling *sampling = CONTAINER_OF(job, struct sampling, job);
-    struct sample *fresh = &sampling->fresh;
+    struct taking *taking = CONTAINER_OF(job, struct taking, job);
+    struct sampling *sampling = taking->sampling;
+    const struct sample *before = taking->before;
+    struct sample *fresh = taking->fresh;
 
     fresh->monotonic_ns = clock_monotonic_ns();
     fresh->wall_ns = clock_wall_ns();
-    sampling->base = sampling->marks[0];
-    if (fresh->monotonic_ns - sampling->base.monotonic_ns < SAMPLING_APART_MS * NS_PER_MS)
-        sampling->base = sampling->marks[1];
-    fresh->data = sampling->take(sampling->context, fresh->monotonic_ns, &sampling->base,
-                                 &sampling->fresh_error);
+    fresh->interval_ns = before ? fresh->monotonic_ns - before->monotonic_ns : 0;
+    fresh->data = sampling->take(sampling->context, taking->prepared, before ? before->data : NULL,
+                                 fresh->interval_ns, &taking->error);
 }
 
+/* Takes ownership of 'fresh'. */
 static void
-drop(struct sampling *sampling, struct sample *sample)
+enter_take(struct sampling *sampling, struct sample *fresh)
 {
-    if (sample->data)
-        sampling->free(sample->data);
-    *sample = (struct sample){ 0 };
-}
+    const struct sample *last = last_of(sampling);
 
-/* After it marks[1] is what its rates are relative to, whether it became a mark or not. */
-static void
-enter(struct sampling *sampling)
-{
-    const struct sample *last = &sampling->marks[0];
-    struct sample fresh = sampling->fresh;
-
-    drop(sampling, &sampling->extra);
-    sampling->fresh = (struct sample){ 0 };
-    if (last->data && fresh.monotonic_ns - last->monotonic_ns < SAMPLING_APART_MS * NS_PER_MS) {
+    /* It was stuck meanwhile. */
+    if (last && fresh->monotonic_ns < last->monotonic_ns) {
+        sample_unref(fresh);
+        return;
+    }
+    sample_unref(TAKE(sampling->extra));
+    if (!is_apart(sampling->marks[0], fresh->monotonic_ns)) {
         sampling->extra = fresh;
         return;
     }
-    drop(sampling, &sampling->marks[1]);
+    sample_unref(sampling->marks[1]);
     sampling->marks[1] = sampling->marks[0];
     sampling->marks[0] = fresh;
 }
@@ -106,18 +155,30 @@ enter(struct sampling *sampling)
 static void begin(struct sampling *sampling);
 
 static void
-finish(struct sampling *sampling)
+finish(struct taking *taking)
 {
-    sampling->ended = sampling->begun;
-    sampling->ended_ns = clock_monotonic_ns();
-    error_free(sampling->error);
-    sampling->error = TAKE(sampling->fresh_error);
-    if (!sampling->error)
-        enter(sampling);
+    struct sampling *sampling = taking->sampling;
+    bool newest = taking->number > sampling->ended;
+
+    if (newest) {
+        sampling->ended = taking->number;
+        sampling->ended_ns = clock_monotonic_ns();
+        error_free(sampling->error);
+        sampling->error = taking->error ? error_copy(taking->error) : NULL;
+    }
     log_debug(NULL, "%s: sampled in %lld us: %s", sampling->name,
-              (long long)((sampling->ended_ns - sampling->begun_ns) / 1000),
-              sampling->error ? sampling->error->message : "done");
-    if (sampling->again)
+              (long long)((clock_monotonic_ns() - taking->fresh->monotonic_ns) / 1000),
+              taking->error ? taking->error->message : "done");
+    if (!taking->error)
+        enter_take(sampling, TAKE(taking->fresh));
+    if (taking->prepared)
+        sampling->release(taking->prepared);
+    sample_unref(taking->fresh);
+    sample_unref(taking->before);
+    error_free(taking->error);
+    free(taking);
+    sampling->under_way--;
+    if (sampling->again && !is_under_way(sampling))
         begin(sampling);
     arm(sampling->agent->samplings);
     task_wake(sampling->agent, sampling->key);
@@ -126,20 +187,32 @@ finish(struct sampling *sampling)
 static void
 taken(struct job *job)
 {
-    finish(CONTAINER_OF(job, struct sampling, job));
+    finish(CONTAINER_OF(job, struct taking, job));
 }
 
 static void
 begin(struct sampling *sampling)
 {
+    struct taking *taking = xalloc(sizeof(*taking));
+
     sampling->again = false;
-    sampling->begun++;
     sampling->begun_ns = clock_monotonic_ns();
-    sampling->job = (struct job){
+    sampling->under_way++;
+    taking->sampling = sampling;
+    taking->number = ++sampling->begun;
+    taking->before =
+        sample_ref(sampling->marks[is_apart(sampling->marks[0], sampling->begun_ns) ? 0 : 1]);
+    taking->fresh = xalloc(sizeof(*taking->fresh));
+    taking->fresh->sampling = sampling;
+    taking->fresh->monotonic_ns = sampling->begun_ns;
+    taking->fresh->references = 1;
+    taking->job = (struct job){
         .run = take_on_worker, .finished = taken, .lane = sampling->lane, .pool = sampling->pool
     };
-    if (!workers_submit(sampling->agent->workers, &sampling->job, &sampling->fresh_error))
-        finish(sampling);
+    if (sampling->prepare)
+        taking->prepared = sampling->prepare(sampling->context, &taking->error);
+    if (taking->error || !workers_submit(sampling->agent->workers, &taking->job, &taking->error))
+        finish(taking);
 }
 
 static void
@@ -149,8 +222,7 @@ fire(struct timer *timer)
     int64_t now_ns = clock_monotonic_ns();
 
     for (struct sampling *sampling = samplings->first; sampling; sampling = sampling->next)
-        if (!is_under_way(sampling) && is_wanted(sampling, now_ns) &&
-            now_ns - sampling->begun_ns >= period_ns(sampling))
+        if (due_of(sampling, now_ns) <= now_ns)
             begin(sampling);
     arm(samplings);
 }
@@ -174,12 +246,10 @@ samplings_free(struct samplings *samplings)
         return;
     timer_disarm(samplings->agent->loop, &samplings->timer);
     for (struct sampling *sampling = samplings->first; sampling; sampling = sampling->next) {
-        drop(sampling, &sampling->marks[0]);
-        drop(sampling, &sampling->marks[1]);
-        drop(sampling, &sampling->extra);
-        drop(sampling, &sampling->fresh);
+        sample_unref(TAKE(sampling->marks[0]));
+        sample_unref(TAKE(sampling->marks[1]));
+        sample_unref(TAKE(sampling->extra));
         error_free(TAKE(sampling->error));
-        error_free(TAKE(sampling->fresh_error));
         free(TAKE(sampling->key));
     }
     free(samplings);
@@ -198,20 +268,13 @@ sampling_register(struct agent *agent, struct sampling *sampling)
 
 /* ---- answering ---- */
 
-const struct sample *
-sampling_last(const struct sampling *sampling)
-{
-    LOOP_ONLY();
-    return sampling->extra.data ? &sampling->extra : &sampling->marks[0];
-}
-
 /* While it goes on, the timer keeps it young; one that has rested is young for one interval. */
 static bool
 is_young(const struct sampling *sampling, bool goes_on)
 {
-    const struct sample *last = sampling_last(sampling);
+    const struct sample *last = last_of(sampling);
 
-    return last->data && !sampling->error &&
+    return last && !sampling->error &&
            clock_monotonic_ns() - last->monotonic_ns <
                period_ns(sampling) * (goes_on || is_under_way(sampling) ? 2 : 1);
 }
@@ -231,9 +294,7 @@ wanted(struct sampling *sampling, bool fresh, bool goes_on)
 
 enum outcome
 sampling_answer(struct call *call, struct sampling *sampling, struct sampling_wish *wish,
-                bool fresh,
-                enum outcome (*write)(struct call *call, const struct sample *now,
-                                      const struct sample *before))
+                bool fresh, enum outcome (*write)(struct call *call, const struct sample *now))
 {
     const struct sample *last;
     bool waited;
@@ -255,24 +316,21 @@ sampling_answer(struct call *call, struct sampling *sampling, struct sampling_wi
                          "waiting for a sample");
     if (sampling->error && sampling->ended >= wish->serial)
         return call_fail(call, error_copy(sampling->error));
-    last = sampling_last(sampling);
-    if (!last->data || (fresh && sampling->ended < wish->serial)) {
+    last = last_of(sampling);
+    if (!last || (fresh && sampling->ended < wish->serial)) {
         struct error *error = NULL;
 
         error_set(&error, ERROR_TIMEOUT, "no sample could be taken within %d s",
                   SAMPLING_PATIENCE_MS / 1000);
         return call_fail(call, error);
     }
-    return write(call, last, &sampling->marks[1]);
+    return write(call, last);
 }
 
 void
-sampling_write(const struct sample *now, const struct sample *before, struct writer *writer)
+sampling_write(const struct sample *now, struct writer *writer)
 {
     writer_member_time(writer, "sampled", now->wall_ns);
-    writer_key(writer, "intervalMs");
-    if (before->data)
-        writer_integer(writer, (now->monotonic_ns - before->monotonic_ns) / NS_PER_MS);
-    else
-        writer_null(writer);
+    writer_member_if_known(writer, "intervalMs", now->interval_ns > 0,
+                           (uint64_t)(now->interval_ns / NS_PER_MS));
 }

@@ -26,13 +26,18 @@ struct agent;
 #define SAMPLING_LEASE_MS 60000 /* it goes on so long after the last question */
 #define SAMPLING_SHARE 20       /* 1/20 of the time at most */
 #define SAMPLING_APART_MS 1000  /* rates are of samples that are at least so far apart */
+#define SAMPLING_STUCK_MS                                                                          \
+    3000 /* after that another is begun, where more than one may be under way */
 #define SAMPLING_PATIENCE_MS                                                                       \
     10000 /* that a call waits for a sample, before it takes an older one */
 
 struct sample {
-    void *data;           /* owned by the sampling; NULL: there is none */
+    void *data;           /* of who takes them */
     int64_t monotonic_ns; /* when it was begun */
     int64_t wall_ns;
+    int64_t interval_ns; /* that its rates are of; 0: there are none */
+    struct sampling *sampling;
+    unsigned references; /* loop */
 };
 
 /* Embedded in its owner.  Loop only, but for take(). */
@@ -40,24 +45,27 @@ struct sampling {
     const char *name; /* static text: what calls wait for, and what logs say */
     struct lane *lane;
     enum pool pool;
-    /* Worker.  Takes one that was begun at 'monotonic_ns'; its rates are to be those since 'before' (data
-       NULL: there is none to compare with, and rates are not known).  NULL after an error. */
-    void *(*take)(void *context, int64_t monotonic_ns, const struct sample *before,
+    /* So many may be under way: more than one where one may be stuck and the next need not be.  0: one. */
+    unsigned at_once;
+    /* Loop, before and after take(): what that needs, NULL after an error.  Or NULL: nothing is needed. */
+    void *(*prepare)(void *context, struct error **err);
+    void (*release)(void *prepared);
+    /* Worker.  Takes one; its rates are to be those since 'before', 'interval_ns' ago (NULL: there is none
+       to compare with, and rates are not known).  NULL after an error. */
+    void *(*take)(void *context, void *prepared, const void *before, int64_t interval_ns,
                   struct error **err);
     void (*free)(void *data); /* any thread */
     void *context;
     struct agent *agent; /* private, as all below */
     char *key;
-    struct sample marks[2];     /* newest first, SAMPLING_APART_MS apart at least */
-    struct sample extra;        /* newer than both, and too near to be one */
+    struct sample *marks[2];    /* newest first, SAMPLING_APART_MS apart at least; or NULL */
+    struct sample *extra;       /* newer than both, and too near to be one; or NULL */
     struct error *error;        /* of the last, or NULL */
-    uint64_t begun, ended;      /* samples; equal: none is under way */
-    int64_t begun_ns, ended_ns; /* the last; monotonic */
+    uint64_t begun, ended;      /* numbers of the newest; equal: none is waited for */
+    unsigned under_way;         /* those that are stuck among them */
+    int64_t begun_ns, ended_ns; /* the newest; monotonic */
     int64_t asked_ns;           /* when somebody asked last */
     bool again;                 /* somebody wants one that begins after the one under way */
-    struct job job;
-    struct sample fresh, base; /* the worker's, while one is under way */
-    struct error *fresh_error;
     struct sampling *next;
 };
 
@@ -74,18 +82,14 @@ struct sampling_wish {
 };
 
 /*
- * The whole of a reading step on POOL_LOOP: return it.  'write' writes the result from 'now';
- * 'before' is what its rates are relative to (data NULL: none).  'fresh': from a sample that begins
- * after this call.
+ * The whole of a reading step on POOL_LOOP: return it.  'write' writes the result.  'fresh': from a sample that
+ * begins after this call.
  */
 enum outcome sampling_answer(struct call *call, struct sampling *sampling,
                              struct sampling_wish *wish, bool fresh,
-                             enum outcome (*write)(struct call *call, const struct sample *now,
-                                                   const struct sample *before));
+                             enum outcome (*write)(struct call *call, const struct sample *now));
 /* Members "sampled" (time) and "intervalMs" (null: no rates yet) of an answer. */
-void sampling_write(const struct sample *now, const struct sample *before, struct writer *writer);
-/* The last sample (data NULL: none), for who needs no fresh one: metrics.  Does not count as asking. */
-const struct sample *sampling_last(const struct sampling *sampling);
+void sampling_write(const struct sample *now, struct writer *writer);
 
 #define SAMPLING_SCHEMA                                                                            \
     "\"sampled\":{\"type\":\"string\"},\"intervalMs\":{\"type\":[\"integer\",\"null\"]}"

@@ -14,6 +14,7 @@
 #include "agent/base/log.h"
 #include "agent/base/thread.h"
 #include "virt/failure.h"
+#include "virt/offer.h"
 
 /* A silent libvirtd is given up after KEEP_ALIVE_S * (KEEP_ALIVE_COUNT + 1) seconds. */
 #define KEEP_ALIVE_S 4
@@ -94,6 +95,7 @@ virt_connection_settled(struct virt *virt)
     LOOP_ONLY();
     virt->current = true;
     backend_set(virt->agent, "libvirt", true, virt->version, NULL);
+    virt_offer_ask(virt);
 }
 
 /* ---- on its thread ---- */

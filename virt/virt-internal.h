@@ -17,6 +17,8 @@
 
 struct virt_connection;
 struct vm_entry;
+struct vm_stats;
+struct virt_offer;
 
 struct virt {
     struct agent *agent; /* set by virt_open() */
@@ -44,6 +46,8 @@ struct virt {
     struct virt_listener thaw_listener;
     struct snapshot_provider provider;
     struct gauges gauges;
+    struct vm_stats *stats;
+    struct virt_offer *offer;
 };
 
 #endif

@@ -11,8 +11,10 @@
 #include "agent/config.h"
 #include "virt/connection.h"
 #include "virt/freeze.h"
+#include "virt/offer.h"
 #include "virt/places.h"
 #include "virt/virt-internal.h"
+#include "virt/vm-stats.h"
 #include "virt/vm-table.h"
 
 #define SWITCHED_OFF "switched off by --libvirt none"
@@ -63,6 +65,8 @@ virt_open(struct virt *virt, struct agent *agent)
     gauges_register(agent, &virt->gauges);
     xml_prepare();
     vm_table_open(virt);
+    virt_offer_open(virt);
+    vm_stats_open(virt);
     freeze_open(virt);
     places_open(virt);
     if (strcmp(agent->config->libvirt_uri, "none") == 0) {

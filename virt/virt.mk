@@ -11,19 +11,23 @@ libhostler_a_SOURCES += \
   virt/guest-verbs.c \
   virt/news-register.c \
   virt/news.c virt/news.h \
+  virt/offer.c virt/offer.h \
   virt/platform.c virt/platform.h \
   virt/places.c virt/places.h \
   virt/virt-internal.h \
   virt/virt.c virt/virt.h \
   virt/vm-define-verbs.c \
   virt/vm-disks.c virt/vm-disks.h \
+  virt/vm-figures.c virt/vm-figures.h \
   virt/vm-life-verbs.c \
   virt/vm-read-verbs.c \
+  virt/vm-stats-verbs.c \
+  virt/vm-stats.c virt/vm-stats.h \
   virt/vm-steps.c virt/vm-steps.h \
   virt/vm-table.c virt/vm-table.h \
   virt/vm-undefine-verbs.c \
   virt/vm.c virt/vm.h
 
-UNIT_TESTS += tests/unit/test-guest-info tests/unit/test-vm
+UNIT_TESTS += tests/unit/test-guest-info tests/unit/test-offer tests/unit/test-vm tests/unit/test-vm-figures
 UNIT_TESTS += tests/unit/test-description tests/unit/test-domain-xml
 EXTRA_DIST += tests/unit/description-fixture.h

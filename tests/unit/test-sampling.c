@@ -3,6 +3,8 @@
 
 #include "agent/sampling.h"
 
+#include <sched.h>
+
 #include "agent/facts.h"
 #include "agent/verb.h"
 #include "tests/unit/agent-fixture.h"
@@ -12,24 +14,31 @@ struct source {
     struct sampling sampling;
     struct lane lane;
     atomic_uint taken; /* by the worker */
-    atomic_bool fail;  /* the next take */
-    atomic_uint base;  /* the number of the sample that the last was relative to; 0: none */
+    atomic_bool hold;  /* the first take does not come back */
+    atomic_bool holding;
+    atomic_bool fail; /* the next take */
+    atomic_uint base; /* the number of the sample that the last was relative to; 0: none */
 };
 
 static struct source source;
 
 static void *
-take_number(void *context, int64_t monotonic_ns, const struct sample *before, struct error **err)
+take_number(void *context, void *prepared, const void *before, int64_t interval_ns,
+            struct error **err)
 {
     unsigned *number;
 
     (void)context;
-    assert_true(monotonic_ns > 0);
-    source.base = before->data ? *(const unsigned *)before->data : 0;
+    (void)prepared;
+    assert_int_equal(!before, interval_ns == 0);
+    source.base = before ? *(const unsigned *)before : 0;
     if (source.fail) {
         error_set(err, ERROR_BACKEND_UNAVAILABLE, "nobody there");
         return NULL;
     }
+    if (source.hold && !atomic_exchange(&source.holding, true))
+        while (source.hold)
+            sched_yield();
     number = xalloc(sizeof(*number));
     *number = ++source.taken;
     return number;
@@ -40,14 +49,14 @@ struct number_args {
 };
 
 static enum outcome
-write_number(struct call *call, const struct sample *now, const struct sample *before)
+write_number(struct call *call, const struct sample *now)
 {
     struct writer *writer = call_result(call);
 
     writer_object(writer);
     writer_member_unsigned(writer, "number", *(const unsigned *)now->data);
-    writer_member_bool(writer, "rates", before->data != NULL);
-    sampling_write(now, before, writer);
+    writer_member_bool(writer, "rates", now->interval_ns > 0);
+    sampling_write(now, writer);
     writer_end_object(writer);
     return call_complete(call, NULL);
 }
@@ -74,7 +83,7 @@ static int
 begin(void **state)
 {
     fixture_begin(state);
-    source = (struct source){ .lane = { .name = "numbers", .limit = 1 } };
+    source = (struct source){ .lane = { .name = "numbers", .limit = 2 } };
     source.sampling = (struct sampling){ .name = "numbers",
                                          .lane = &source.lane,
                                          .pool = POOL_REPOSITORY,
@@ -111,9 +120,12 @@ ask(bool fresh)
 static void
 age_ms(int64_t ms)
 {
-    source.sampling.marks[0].monotonic_ns -= ms * NS_PER_MS;
-    source.sampling.marks[1].monotonic_ns -= ms * NS_PER_MS;
-    source.sampling.extra.monotonic_ns -= ms * NS_PER_MS;
+    struct sample *samples[] = { source.sampling.marks[0], source.sampling.marks[1],
+                                 source.sampling.extra };
+
+    for (size_t i = 0; i < ARRAY_COUNT(samples); i++)
+        if (samples[i])
+            samples[i]->monotonic_ns -= ms * NS_PER_MS;
     source.sampling.begun_ns -= ms * NS_PER_MS;
     source.sampling.ended_ns -= ms * NS_PER_MS;
 }
@@ -193,6 +205,30 @@ an_error_is_told_and_the_next_who_asks_tries_again(void **state)
     ASSERT_ASKED(false, "{\"number\":2,");
 }
 
+/* The first take does not come back until the test lets it. */
+static void
+one_that_is_stuck_does_not_hold_up_the_next(void **state)
+{
+    struct answered first = { 0 };
+
+    (void)state;
+    source.sampling.at_once = 2;
+    source.hold = true;
+    fixture_start(&number_verb, NULL, xalloc(sizeof(struct number_args)), false, &first);
+    while (!source.holding)
+        loop_turn(fixture.loop, false);
+    source.sampling.begun_ns -= SAMPLING_STUCK_MS * NS_PER_MS;
+    ASSERT_ASKED(false, "{\"number\":1,\"rates\":false,"); /* arms the timer, which is due */
+    fixture_wait(&first);
+    assert_non_null(strstr(first.result, "{\"number\":1,"));
+    answered_done(&first);
+    assert_int_equal(source.sampling.under_way, 1);
+    source.hold = false;
+    while (source.sampling.under_way > 0)
+        loop_turn(fixture.loop, true);
+    ASSERT_ASKED(false, "{\"number\":1,"); /* what was stuck is older, and dropped */
+}
+
 static void
 write_text(void *context, struct writer *writer)
 {
@@ -230,6 +266,7 @@ main(void)
         SAMPLING_TEST(after_a_rest_it_is_taken_anew_and_compared_with_the_last),
         SAMPLING_TEST(the_timer_takes_samples_while_somebody_asks),
         SAMPLING_TEST(an_error_is_told_and_the_next_who_asks_tries_again),
+        SAMPLING_TEST(one_that_is_stuck_does_not_hold_up_the_next),
         SAMPLING_TEST(facts_are_members_of_the_answer_that_they_are_of),
     };
 

@@ -60,6 +60,7 @@ static const struct verb *const tables[] = {
     vm_life_verbs,
     vm_read_verbs,
     vm_undefine_verbs,
+    vm_stats_verbs,
     volume_life_verbs,
     volume_verbs,
 };
