@@ -122,19 +122,58 @@ ask_loop(struct virt *virt)
     return done ? question : NULL;
 }
 
-static bool
-has_disk(const struct vm *vm, const struct disk_places *places, const struct image *image)
+/* The volume of a <source> of Gluster, and the path in it or of this host; both to be freed. */
+static char *
+path_of(const struct xml_node *source, char **ret_volume)
 {
-    for (size_t i = 0; i < vm->disk_count; i++) {
-        const struct vm_disk *disk = &vm->disks[i];
-        const char *path;
-        _cleanup_free_ char *volume = places_volume(disk, &path), *id = NULL;
-        struct repository *repository;
+    char *path = xml_attribute(source, "file");
+    const char *slash;
 
-        if ((volume || is_file(disk)) && disk_find(places, volume, NULL, path, &repository, &id) &&
-            strcmp(repository->uuid, image->repository->uuid) == 0 && strcmp(id, image->id) == 0)
+    *ret_volume = NULL;
+    if (!path)
+        path = xml_attribute(source, "dev");
+    if (path || !xml_attribute_is(source, "protocol", "gluster"))
+        return path;
+    path = xml_attribute(source, "name");
+    slash = path ? strchr(path, '/') : NULL;
+    if (slash)
+        *ret_volume = xstrndup(path, (size_t)(slash - path));
+    if (slash)
+        memmove(path, slash + 1, strlen(slash));
+    return path;
+}
+
+/* A base that is being folded into the image, and that QEMU has by its own name, is the image. */
+static bool
+leads_to(const struct xml_node *source, const struct disk_places *places, const struct image *image)
+{
+    _cleanup_free_ char *volume = NULL, *path = path_of(source, &volume), *id = NULL;
+    struct repository *repository;
+
+    return path && (volume || *path == '/') &&
+           disk_find(places, volume, NULL, path, &repository, &id) &&
+           strcmp(repository->uuid, image->repository->uuid) == 0 &&
+           (strcmp(id, image->id) == 0 ||
+            (image->record.merging && strcmp(id, image->record.merging) == 0));
+}
+
+/* Whatever of a disk leads there: what it is, what that stands on, where it is being copied to. */
+static bool
+has_source(const struct xml_node *node, const struct disk_places *places, const struct image *image)
+{
+    for (node = xml_first(node); node; node = xml_following(node))
+        if ((strcmp(xml_name(node), "source") == 0 && leads_to(node, places, image)) ||
+            has_source(node, places, image))
             return true;
-    }
+    return false;
+}
+
+static bool
+has_disk(const struct xml_node *domain, const struct disk_places *places, const struct image *image)
+{
+    for (XML_EACH(disk, xml_child(domain, "devices"), "disk"))
+        if (has_source(disk, places, image))
+            return true;
     return false;
 }
 
@@ -145,11 +184,11 @@ describes_disk(virDomainPtr domain, unsigned flags, const struct disk_places *pl
 {
     _cleanup_free_ char *xml = virDomainGetXMLDesc(domain, flags);
     _cleanup_(error_freep) struct error *ignored = NULL;
-    _cleanup_(vm_freep) struct vm *vm = NULL;
+    _cleanup_(xml_freep) struct xml_document *document = NULL;
 
-    if (!xml || !vm_parse(xml, &vm, &ignored))
+    if (!xml || !xml_parse("libvirt", xml, strlen(xml), &document, &ignored))
         return false;
-    *ret_found = *ret_found || has_disk(vm, places, image);
+    *ret_found = *ret_found || has_disk(xml_root(document), places, image);
     return true;
 }
 

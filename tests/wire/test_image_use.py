@@ -6,6 +6,7 @@ import uuid
 
 import pytest
 
+from rig.backend import wait_for_backend
 from rig.chains import MIB, checksum, import_image, opened_by_a_guest, shows
 from rig.images import data_path
 
@@ -185,3 +186,78 @@ def test_an_older_agent_can_still_read_the_image(agent, client, image):
     record = json.loads((agent.folder / "fast" / "images" / "web1" / "image.json").read_text())
     assert record["version"] == 1
     assert subprocess.run(["qemu-img", "check", "-q", data_path(agent.folder / "fast", "web1")]).returncode == 0
+
+
+NODE = """<node><domain type='test'><name>web</name><uuid>{vm}</uuid><memory>131072</memory><vcpu>1</vcpu>
+<os><type arch='i686'>hvm</type></os><devices><disk type='file' device='disk'><driver name='qemu' type='qcow2'/>
+<source file='{path}'/><backingStore type='file'><format type='raw'/><source file='{base}'/><backingStore/></backingStore>
+<target dev='vda' bus='virtio'/></disk></devices></domain>
+<cpu><mhz>1000</mhz><model>i686</model><active>1</active></cpu><memory>8192000</memory></node>"""
+
+
+@pytest.fixture
+def judged(make_agent, tmp_path):
+    """An agent whose libvirt has the VM 'web', with 'web1' as its disk over 'base'; and its host id."""
+    node = tmp_path / "node.xml"
+    images = tmp_path / "agent" / "fast" / "images"
+    node.write_text(NODE.format(vm=WEB, path=images / "web1" / "data", base=images / "base" / "data"))
+    agent = make_agent(repositories=["slow", "fast"], arguments=["--libvirt", f"test://{node}"])
+    with agent.connect() as client:
+        wait_for_backend(client, "libvirt")
+        client.call("image.create", {"repository": "fast", "image": "web1", "size": MIB})
+        client.call("image.create", {"repository": "fast", "image": "data1", "size": MIB})
+        yield agent, client, client.call("host.info")["hostId"]
+
+
+def test_a_record_stands_while_libvirt_has_the_machine(judged):
+    agent, client, host = judged
+    note_use(agent.folder / "fast", "web1", WEB, "web", host=host)
+    for state in ("running", "defined"):
+        error = client.error("image.remove", WEB1)
+        assert error.name == "ImageInUse" and "on this host: undefine" in error.message, error
+        error = client.error("image.release", {**WEB1, "vm": WEB})
+        assert error.name == "WrongState" and error.data == {"name": "WrongState", "state": state, "needs": "undefined"}
+        assert client.call("repository.check", {"repository": "fast"})["problems"] == []
+        if state == "running":
+            client.call("vm.destroy", {"vm": "web"})
+
+
+def test_a_record_whose_machine_is_gone_is_in_nobodys_way(judged):
+    agent, client, host = judged
+    note_use(agent.folder / "fast", "web1", DB, "db", host=host)
+    assert [use["vm"] for use in status(client)["uses"]] == [DB]
+    client.call("image.resize", {**WEB1, "size": 2 * MIB})
+    assert status(client)["uses"] == []
+
+
+def test_a_record_of_a_disk_that_the_machine_has_no_more_is_dropped(judged):
+    agent, client, host = judged
+    path = note_use(agent.folder / "fast", "data1", WEB, "web", host=host)
+    (problem,) = client.call("repository.check", {"repository": "fast"})["problems"]
+    assert (problem["kind"], problem["image"]) == ("clean", "data1") and path.exists()
+    assert client.run("repository.fix", {"repository": "fast", "fix": problem["fix"]})["status"] == "done"
+    assert client.call("repository.check", {"repository": "fast"})["problems"] == [] and not path.exists()
+    assert client.error("repository.fix", {"repository": "fast", "fix": problem["fix"]}).name == "Conflict"
+
+
+def test_what_a_machines_disk_stands_on_is_a_disk_of_its(judged):
+    """As libvirt tells it: QEMU has it open, whatever the records say."""
+    agent, client, host = judged
+    client.call("image.create", {"repository": "fast", "image": "base", "size": MIB})
+    note_use(agent.folder / "fast", "base", WEB, "web", host=host)
+    assert client.error("image.remove", {"repository": "fast", "image": "base"}).name == "ImageInUse"
+
+
+def test_two_agents_keep_what_the_other_one_needs(judged, make_agent):
+    """Also when it is dead; and none judges what it cannot know."""
+    agent, client, host = judged
+    config = f"[repository fast]\nkind = dir\npath = {agent.folder / 'fast'}\n"
+    other = make_agent("two", config=config, name="two", arguments=["--libvirt", "none"])
+    note_use(agent.folder / "fast", "web1", DB, "db", host=host)
+    with other.connect() as two:
+        for _ in range(2):
+            error = two.error("image.remove", WEB1)
+            assert error.name == "ImageInUse" and error.data["host"] == host and "image.release" in error.message
+            agent.kill()
+        assert two.call("image.release", {**WEB1, "host": host})["uses"] == []
+        two.call("image.remove", WEB1)
