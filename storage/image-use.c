@@ -422,7 +422,8 @@ image_claim(const struct image *image, const struct use_record *use, bool migrat
                                       "(image.copy)",
                       err))
         return false;
-    if (!write_use(image, use, err))
+    /* There nobody can leave a record; nor does this agent change anything there. */
+    if (!(image->repository->read_only && !use->writable) && !write_use(image, use, err))
         return error_wrap(err, "cannot note that VM '%s' uses image '%s'", use->name, image->id);
     *ret_claim = (struct image_claim){ 0 };
     copy_use(use, &ret_claim->record);

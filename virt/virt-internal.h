@@ -15,6 +15,7 @@
 #include "virt/news.h"
 #include "virt/virt.h"
 
+struct adoption;
 struct virt_connection;
 struct vm_entry;
 struct vm_stats;
@@ -44,6 +45,9 @@ struct virt {
     struct timer names_timer;
     struct timer thaw_timer; /* virt/freeze.h */
     struct virt_listener thaw_listener;
+    struct adoption *adoptions; /* virt/adoption.h, as the next; under way or wanted */
+    struct timer adoption_timer;
+    struct virt_listener adoption_listener;
     struct snapshot_provider provider;
     struct gauges gauges;
     struct vm_stats *stats;

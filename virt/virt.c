@@ -9,6 +9,7 @@
 #include "agent/backend.h"
 #include "agent/base/thread.h"
 #include "agent/config.h"
+#include "virt/adoption.h"
 #include "virt/connection.h"
 #include "virt/freeze.h"
 #include "virt/offer.h"
@@ -69,6 +70,7 @@ virt_open(struct virt *virt, struct agent *agent)
     vm_stats_open(virt);
     freeze_open(virt);
     places_open(virt);
+    adoption_open(virt);
     if (strcmp(agent->config->libvirt_uri, "none") == 0) {
         virt->reason = xstrdup(SWITCHED_OFF);
         backend_set(agent, "libvirt", false, NULL, SWITCHED_OFF);

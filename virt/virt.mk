@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 libhostler_a_SOURCES += \
+  virt/adoption.c virt/adoption.h \
   virt/connection.c virt/connection.h \
   virt/description.c virt/description.h \
   virt/device-xml.c virt/device-xml.h \

@@ -2,11 +2,11 @@
 """Images that virtual machines need: whose records keep them as they are, and how one is let go."""
 import json
 import subprocess
+import time
 import uuid
 
 import pytest
 
-from rig.backend import wait_for_backend
 from rig.chains import MIB, checksum, import_image, opened_by_a_guest, shows
 from rig.images import data_path
 
@@ -195,23 +195,37 @@ NODE = """<node><domain type='test'><name>web</name><uuid>{vm}</uuid><memory>131
 <cpu><mhz>1000</mhz><model>i686</model><active>1</active></cpu><memory>8192000</memory></node>"""
 
 
+DATA1 = {"repository": "fast", "image": "data1"}
+
+
+def wait_for_use(client, image):
+    answer = client.call("event.subscribe", {"topics": ["image.changed"], "snapshot": True})
+    client.event(lambda event: event["params"].get("topic") == "image.changed"
+                 and event["params"]["data"]["image"] == image and event["params"]["data"]["uses"])
+    client.call("event.unsubscribe", {"subscription": answer["subscription"]})
+
+
 @pytest.fixture
 def judged(make_agent, tmp_path):
-    """An agent whose libvirt has the VM 'web', with 'web1' as its disk over 'base'; and its host id."""
-    node = tmp_path / "node.xml"
-    images = tmp_path / "agent" / "fast" / "images"
+    """An agent whose libvirt has the VM 'web', with 'web1' over 'base' as its disk; and its host id.  'data1' is
+    nobody's."""
+    node, images = tmp_path / "node.xml", tmp_path / "agent" / "fast" / "images"
+    first = make_agent(repositories=["fast"])
+    with first.connect() as client:
+        client.call("image.create", {"repository": "fast", "image": "base", "size": MIB})
+        client.call("image.update", {"repository": "fast", "image": "base", "immutable": True})
+        client.call("image.create", {"repository": "fast", "image": "web1", "size": MIB, "base": "base"})
+        client.call("image.create", {**DATA1, "size": MIB})
+    first.kill()
     node.write_text(NODE.format(vm=WEB, path=images / "web1" / "data", base=images / "base" / "data"))
-    agent = make_agent(repositories=["slow", "fast"], arguments=["--libvirt", f"test://{node}"])
+    agent = make_agent(repositories=["fast"], arguments=["--libvirt", f"test://{node}"])
     with agent.connect() as client:
-        wait_for_backend(client, "libvirt")
-        client.call("image.create", {"repository": "fast", "image": "web1", "size": MIB})
-        client.call("image.create", {"repository": "fast", "image": "data1", "size": MIB})
+        wait_for_use(client, "web1")
         yield agent, client, client.call("host.info")["hostId"]
 
 
 def test_a_record_stands_while_libvirt_has_the_machine(judged):
     agent, client, host = judged
-    note_use(agent.folder / "fast", "web1", WEB, "web", host=host)
     for state in ("running", "defined"):
         error = client.error("image.remove", WEB1)
         assert error.name == "ImageInUse" and "on this host: undefine" in error.message, error
@@ -224,10 +238,10 @@ def test_a_record_stands_while_libvirt_has_the_machine(judged):
 
 def test_a_record_whose_machine_is_gone_is_in_nobodys_way(judged):
     agent, client, host = judged
-    note_use(agent.folder / "fast", "web1", DB, "db", host=host)
-    assert [use["vm"] for use in status(client)["uses"]] == [DB]
-    client.call("image.resize", {**WEB1, "size": 2 * MIB})
-    assert status(client)["uses"] == []
+    note_use(agent.folder / "fast", "data1", DB, "db", host=host)
+    assert [use["vm"] for use in status(client, "data1")["uses"]] == [DB]
+    client.call("image.resize", {**DATA1, "size": 2 * MIB})
+    assert status(client, "data1")["uses"] == []
 
 
 def test_a_record_of_a_disk_that_the_machine_has_no_more_is_dropped(judged):
@@ -243,9 +257,8 @@ def test_a_record_of_a_disk_that_the_machine_has_no_more_is_dropped(judged):
 def test_what_a_machines_disk_stands_on_is_a_disk_of_its(judged):
     """As libvirt tells it: QEMU has it open, whatever the records say."""
     agent, client, host = judged
-    client.call("image.create", {"repository": "fast", "image": "base", "size": MIB})
-    note_use(agent.folder / "fast", "base", WEB, "web", host=host)
-    assert client.error("image.remove", {"repository": "fast", "image": "base"}).name == "ImageInUse"
+    note_use(agent.folder / "fast", "base", WEB, "web", host=host, writable=False)
+    assert client.call("repository.check", {"repository": "fast"})["problems"] == []
 
 
 def test_two_agents_keep_what_the_other_one_needs(judged, make_agent):
@@ -253,7 +266,6 @@ def test_two_agents_keep_what_the_other_one_needs(judged, make_agent):
     agent, client, host = judged
     config = f"[repository fast]\nkind = dir\npath = {agent.folder / 'fast'}\n"
     other = make_agent("two", config=config, name="two", arguments=["--libvirt", "none"])
-    note_use(agent.folder / "fast", "web1", DB, "db", host=host)
     with other.connect() as two:
         for _ in range(2):
             error = two.error("image.remove", WEB1)
@@ -261,3 +273,23 @@ def test_two_agents_keep_what_the_other_one_needs(judged, make_agent):
             agent.kill()
         assert two.call("image.release", {**WEB1, "host": host})["uses"] == []
         two.call("image.remove", WEB1)
+
+
+def test_a_machine_that_others_have_defined_gets_its_records(judged):
+    """Its disks are kept from then on; another machine's are not taken for it."""
+    agent, client, host = judged
+    fast = agent.folder / "fast"
+    (use,) = status(client)["uses"]
+    assert (use["vm"], use["name"], use["host"], use["writable"]) == (WEB, "web", host, True)
+    assert client.error("image.remove", {"repository": "fast", "image": "base"}).name == "ImageHasDependents"
+    assert status(client, "base")["uses"] == []
+    (path,) = (fast / "images" / "web1" / "uses").iterdir()
+    path.unlink()
+    note_use(fast, "web1", DB, "db")
+    client.call("vm.destroy", {"vm": "web"})
+    client.call("vm.start", {"vm": "web"})
+    deadline = time.monotonic() + 60
+    while "VM 'web' has image 'web1' of repository 'fast', and no record" not in agent.log_text():
+        assert time.monotonic() < deadline, agent.log_text()
+        client.call("host.ping")
+    assert [use["vm"] for use in status(client)["uses"]] == [DB]
