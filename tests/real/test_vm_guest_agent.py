@@ -20,7 +20,7 @@ def client(agent, virt_host, running_guest):
 
 def thawed_told(name):
     return lambda event: (event["params"].get("topic") == "vm.changed" and event["params"]["subject"] == name
-                          and event["params"]["data"]["change"]["event"] == "thawed")
+                          and event["params"]["data"].get("change", {}).get("event") == "thawed")
 
 
 def test_a_guest_tells_of_itself(client, virt_host, running_guest):

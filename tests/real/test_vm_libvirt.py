@@ -28,7 +28,7 @@ def backend_told(state):
 
 def change_told(name, change):
     return lambda event: (event["params"].get("topic") == "vm.changed" and event["params"]["subject"] == name
-                          and event["params"]["data"]["change"]["event"] == change)
+                          and event["params"]["data"].get("change", {}).get("event") == change)
 
 
 def test_a_libvirtd_that_dies_is_told_of_and_found_again(client, virt_host, running_guest):
