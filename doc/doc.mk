@@ -9,4 +9,4 @@ doc/hostler.1: doc/hostler.1.in hostler$(EXEEXT)
 CLEANFILES += doc/hostler.1 doc/hostler.1.tmp doc/hostler.1.commands
 EXTRA_DIST += doc/vms.md doc/architecture.md doc/copy.md doc/formats.md doc/locks.md doc/protocol.md doc/repositories.md doc/serve.md \
   doc/protocol-from-openrpc.py doc/security.md doc/testing.md doc/threads.md doc/tickets.md doc/hostler.1.in \
-  SECURITY.md doc/gluster.md doc/host.md doc/volumes.md
+  SECURITY.md doc/gluster.md doc/host.md doc/vms.md doc/volumes.md

@@ -7,6 +7,7 @@
 #include <libvirt/virterror.h>
 #include <pthread.h>
 #include <signal.h>
+#include <string.h>
 #include <time.h>
 
 #include "agent/backend.h"
@@ -21,6 +22,8 @@
 #define KEEP_ALIVE_COUNT 3
 #define FIRST_DELAY_MS 250
 #define LAST_DELAY_MS 8000
+/* One that was there for so long was well: the next is tried soon. */
+#define LASTED_NS INT64_C(1000000000)
 
 struct virt_connection {
     struct virt *virt;
@@ -34,8 +37,9 @@ struct link_message {
     struct message message;
     struct virt *virt;
     uint64_t epoch;
-    virConnectPtr connect; /* a reference for the loop; or NULL */
-    char *version;         /* owned, or NULL, as the next */
+    virConnectPtr connect; /* a reference for the loop; or NULL; as the next */
+    virConnectPtr reader;
+    char *version; /* owned, or NULL, as the next */
     char *reason;
 };
 
@@ -54,6 +58,8 @@ forget_connection(struct virt *virt, const char *reason)
     /* The thread holds a reference too until it has posted this, so nothing is asked of libvirt here. */
     if (virt->connect)
         (void)virConnectClose(TAKE(virt->connect));
+    if (virt->reader_connect)
+        (void)virConnectClose(TAKE(virt->reader_connect));
 }
 
 static void
@@ -65,6 +71,7 @@ link_changed(struct message *message)
     LOOP_ONLY();
     if (link->connect) {
         virt->connect = link->connect;
+        virt->reader_connect = link->reader;
         virt->epoch = link->epoch;
         free(virt->version);
         virt->version = TAKE(link->version);
@@ -101,7 +108,8 @@ virt_connection_settled(struct virt *virt)
 /* ---- on its thread ---- */
 
 static void
-post_link(struct virt_connection *connection, virConnectPtr connect, const char *reason)
+post_link(struct virt_connection *connection, virConnectPtr connect, virConnectPtr reader,
+          const char *reason)
 {
     struct link_message *link = xalloc(sizeof(*link));
     unsigned long version;
@@ -110,10 +118,11 @@ post_link(struct virt_connection *connection, virConnectPtr connect, const char 
     link->virt = connection->virt;
     link->epoch = connection->epoch;
     link->reason = reason ? xstrdup(reason) : NULL;
-    if (connect && virConnectRef(connect) == 0)
+    /* Neither fails for what is a connection. */
+    if (connect && virConnectRef(connect) == 0 && virConnectRef(reader) == 0) {
         link->connect = connect;
-    else if (connect)
-        link->reason = xstrdup(virt_words());
+        link->reader = reader;
+    }
     if (connect && virConnectGetLibVersion(connect, &version) == 0)
         link->version =
             xprintf("%lu.%lu.%lu", version / 1000000, version / 1000 % 1000, version % 1000);
@@ -148,27 +157,74 @@ pause_ms(uint64_t delay_ms)
         ;
 }
 
-/* Until the connection ends.  '*ret_reason' is the caller's. */
+/* NULL: there is none to be had. */
+static virConnectPtr
+open_one(struct virt_connection *connection)
+{
+    virConnectPtr connect = virConnectOpen(connection->uri);
+
+    if (!connect)
+        return NULL;
+    /* The test driver knows neither. */
+    (void)virConnectRegisterCloseCallback(connect, closed, connection, NULL);
+    (void)virConnectSetKeepAlive(connect, KEEP_ALIVE_S, KEEP_ALIVE_COUNT);
+    return connect;
+}
+
+/* The other one, for calls.  Each of the test driver's may be a host of its own: there it is the same. */
+static virConnectPtr
+open_other(struct virt_connection *connection, virConnectPtr reader)
+{
+    if (strncmp(connection->uri, "test:", 5) != 0)
+        return open_one(connection);
+    return virConnectRef(reader) == 0 ? reader : NULL;
+}
+
 static void
-serve(struct virt_connection *connection, virConnectPtr connect, char **ret_reason)
+close_one(virConnectPtr connect)
+{
+    (void)virConnectUnregisterCloseCallback(connect, closed);
+    (void)virConnectClose(connect);
+}
+
+/* Until one of both ends; to be freed: why. */
+static char *
+serve(struct virt_connection *connection, virConnectPtr connect, virConnectPtr reader)
 {
     struct error *error = NULL;
 
-    connection->closed = false;
-    connection->epoch++;
-    /* test:///default knows neither. */
-    (void)virConnectRegisterCloseCallback(connect, closed, connection, NULL);
-    (void)virConnectSetKeepAlive(connect, KEEP_ALIVE_S, KEEP_ALIVE_COUNT);
-    if (!news_register(connection->virt, connect, connection->epoch, &error)) {
-        *ret_reason = xstrdup(error->message);
+    if (!news_register(connection->virt, reader, connection->epoch, &error)) {
+        char *reason = xstrdup(error->message);
+
         error_free(error);
-        return;
+        return reason;
     }
-    post_link(connection, connect, NULL);
-    while (!connection->closed && virConnectIsAlive(connect) == 1)
+    post_link(connection, connect, reader, NULL);
+    while (!connection->closed && virConnectIsAlive(connect) == 1 && virConnectIsAlive(reader) == 1)
         if (virEventRunDefaultImpl() < 0)
             break;
-    *ret_reason = xstrdup("the connection to libvirtd was lost");
+    return xstrdup("the connection to libvirtd was lost");
+}
+
+/* Connects, and tells the loop when that is over. */
+static void
+connect_once(struct virt_connection *connection)
+{
+    virConnectPtr reader, connect;
+    char *reason;
+
+    connection->closed = false;
+    connection->epoch++;
+    reader = open_one(connection);
+    connect = reader ? open_other(connection, reader) : NULL;
+    reason = connect ? serve(connection, connect, reader) : xstrdup(virt_words());
+    /* Before its own are closed: so nothing is asked of libvirt when the loop gives back its references. */
+    post_link(connection, NULL, NULL, reason);
+    if (connect)
+        close_one(connect);
+    if (reader)
+        close_one(reader);
+    free(reason);
 }
 
 static void *
@@ -179,20 +235,11 @@ thread_main(void *context)
 
     thread_mark(THREAD_WORKER);
     for (;;) {
-        virConnectPtr connect = virConnectOpen(connection->uri);
-        _cleanup_free_ char *reason = NULL;
+        int64_t begun_ns = clock_monotonic_ns();
 
-        if (connect) {
-            int64_t begun_ns = clock_monotonic_ns();
-
-            serve(connection, connect, &reason);
-            post_link(connection, NULL, reason);
-            (void)virConnectUnregisterCloseCallback(connect, closed);
-            (void)virConnectClose(connect);
-            if (clock_monotonic_ns() - begun_ns > INT64_C(1000000000))
-                delay_ms = FIRST_DELAY_MS;
-        } else
-            post_link(connection, NULL, virt_words());
+        connect_once(connection);
+        if (clock_monotonic_ns() - begun_ns > LASTED_NS)
+            delay_ms = FIRST_DELAY_MS;
         pause_ms(delay_ms);
         delay_ms = delay_ms * 2 > LAST_DELAY_MS ? LAST_DELAY_MS : delay_ms * 2;
     }

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The one connection to libvirt: a thread that runs libvirt's event loop, and connects again for ever.
+ * The connection to libvirt: a thread that runs libvirt's event loop, and connects again for ever.
+ *
+ * It is two of libvirt's, which come and go together: libvirtd works on five calls of a connection at a time
+ * (max_client_requests), and a QEMU that hangs holds each call that meets it.  So what is read to keep the
+ * table current has one that no such call is made on.
  *
  * Calls are made by workers, on references of the same connection, and their answers are read by
  * whoever waits; what this thread alone does is to notice that libvirtd is gone (its socket closes, or its

@@ -396,14 +396,14 @@ begin_reading(struct virt *virt)
     _cleanup_(error_freep) struct error *error = NULL;
     struct reading *reading = xalloc(sizeof(*reading));
 
-    (void)virConnectRef(virt->connect);
+    (void)virConnectRef(virt->reader_connect);
     *reading = (struct reading){
         .job = { .run = read_news,
                  .finished = have_read,
                  .lane = &virt->reader,
                  .pool = POOL_VIRT },
         .virt = virt,
-        .connect = virt->connect,
+        .connect = virt->reader_connect,
         .places = disk_places_new_all(virt->storage),
         .first = virt->first_news,
     };

@@ -11,8 +11,8 @@
 #include "agent/task.h"
 #include "events/ring.h"
 
-/* A call of one VM may wait for its guest while another one tells of it. */
-#define CALLS_AT_ONCE 3
+/* A call of one VM may wait for its guest while another one tells of it; see virt/connection.h. */
+#define CALLS_AT_ONCE 2
 /* QEMU's monitor answers in milliseconds, libvirt's own limit is 30 s. */
 #define STUCK_MS 20000
 

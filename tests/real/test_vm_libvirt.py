@@ -6,6 +6,7 @@ import threading
 import pytest
 
 from rig.backend import wait_for_backend
+from rig.virt import domain_xml
 
 
 @pytest.fixture
@@ -50,7 +51,7 @@ def test_a_libvirtd_that_dies_is_told_of_and_found_again(client, virt_host, runn
 
 
 def test_what_has_changed_meanwhile_is_told_when_it_is_back(client, virt_host, running_guest):
-    virt_host.start_guest("doomed", define=False)
+    virt_host.start_domain(domain_xml("doomed"), define=False)
     client.event(change_told("doomed", "started"))
     virt_host.kill_libvirtd()
     client.event(backend_told("unavailable"))
@@ -84,7 +85,7 @@ def test_a_silent_libvirtd_is_waited_for_no_longer_than_its_limit(client, agent,
 
 
 def test_a_qemu_that_dies_is_a_failure_and_its_vm_can_be_started_again(client, virt_host):
-    virt_host.start_guest("dies")
+    virt_host.start_domain(domain_xml("dies"))
     try:
         client.event(change_told("dies", "started"))
         virt_host.kill_qemu("dies")
@@ -95,6 +96,21 @@ def test_a_qemu_that_dies_is_a_failure_and_its_vm_can_be_started_again(client, v
         assert client.call("vm.destroy", {"vm": "dies"})["reason"] == "destroyed"
     finally:
         virt_host.remove_guest("dies")
+
+
+def test_a_qemu_that_hangs_holds_up_its_own_vm_only(agent, client, virt_host, running_guest):
+    virt_host.start_domain(domain_xml("hangs"), define=False)
+    client.event(change_told("hangs", "started"))
+    virt_host.pause_qemu("hangs")
+    with agent.connect() as other:
+        asked = [other.request("vm.pause", {"vm": "hangs"}) for _ in range(6)]
+        assert client.call("vm.pause", {"vm": running_guest})["state"] == "paused"
+        assert client.call("vm.resume", {"vm": running_guest})["state"] == "running"
+        assert client.call("vm.status", {"vm": "hangs"})["state"] == "running"
+        virt_host.kill_qemu("hangs")
+        client.event(lambda event: event["params"].get("topic") == "vm.removed")
+        for id in asked:
+            assert other.wait(id)["error"]["data"]["name"] in ("NotFound", "WrongState", "BackendFailed", "Busy")
 
 
 def test_an_agent_that_starts_finds_what_runs(agent, client, virt_host, running_guest):
