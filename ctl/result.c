@@ -55,6 +55,11 @@ static const struct listing {
       "no limits",
       "after",
       NULL },
+    { "vms",
+      { "vm", "state", "reason", "memory", "cpus", "guestAgent", "uuid" },
+      "no virtual machines",
+      "after",
+      "memory" },
     { "problems", { "image", "kind", "problem", "text", "fix" }, "no problems", "after", NULL },
 };
 
@@ -91,6 +96,12 @@ result_write(const json_t *result, size_t width, bool colours, struct text *text
         text_printf(text, "%s\n", listing ? listing->none : "nothing");
     else
         write_list(listing, rows, width, 0, colours, text);
+    if (json_is_false(json_object_get(result, "current")) &&
+        json_is_string(json_object_get(result, "asOf"))) {
+        text_append_string(text, "As of ");
+        visible_append_string(text, json_string_value(json_object_get(result, "asOf")));
+        text_append_string(text, ": nobody can be asked now, 'hostler host info' tells why\n");
+    }
     if (json_object_get(result, "next")) {
         _cleanup_text_ struct text next = TEXT_INIT;
 

@@ -6,8 +6,13 @@ from rig.backend import wait_for_backend
 
 
 @pytest.fixture
-def client(make_agent):
-    with make_agent(arguments=["--libvirt", "test:///default"]).connect() as connection:
+def driver(make_agent):
+    return make_agent(arguments=["--libvirt", "test:///default"])
+
+
+@pytest.fixture
+def client(driver):
+    with driver.connect() as connection:
         wait_for_backend(connection, "libvirt")
         yield connection
 
@@ -26,6 +31,13 @@ def test_a_vm_that_is_there_is_listed_and_shown(client):
     assert client.call("vm.status", {"vm": status["uuid"]}) == status
     assert client.call("vm.list", {"state": "paused"})["vms"] == []
     assert "<name>test</name>" in client.call("vm.xml", {"vm": "test"})["xml"]
+
+
+def test_by_hand_a_vm_is_a_line_of_a_list(client, driver):
+    heading, line = driver.cli("vm", "list").stdout.splitlines()
+    assert heading.split() == ["VM", "STATE", "MEMORY", "CPUS", "UUID"]
+    assert line.split()[:2] == ["test", "running"]
+    assert "state:          running" in driver.cli("vm", "status", "--vm", "test").stdout
 
 
 def test_each_change_of_state_is_one_event_and_is_known_when_it_is_answered(client):
