@@ -4,15 +4,18 @@
 #include "agent/sampling.h"
 
 #include <assert.h>
+#include <inttypes.h>
 
 #include "agent/agent.h"
 #include "agent/base/clock.h"
 #include "agent/base/log.h"
 #include "agent/base/thread.h"
+#include "agent/gauge.h"
 #include "agent/task.h"
 
 struct samplings {
     struct agent *agent;
+    struct gauges gauges;
     struct sampling *first;
     struct timer timer; /* armed for the sampling that is due first; not armed: all rest */
 };
@@ -229,6 +232,19 @@ fire(struct timer *timer)
 
 /* ---- made and registered ---- */
 
+static void
+write_gauges(void *context, struct text *text)
+{
+    const struct samplings *samplings = context;
+
+    LOOP_ONLY();
+    text_append_string(text, "# HELP hostler_samples_total Samples of figures taken.\n"
+                             "# TYPE hostler_samples_total counter\n");
+    for (const struct sampling *sampling = samplings->first; sampling; sampling = sampling->next)
+        text_printf(text, "hostler_samples_total{of=\"%s\"} %" PRIu64 "\n", sampling->name,
+                    sampling->ended);
+}
+
 struct samplings *
 samplings_new(struct agent *agent)
 {
@@ -236,6 +252,8 @@ samplings_new(struct agent *agent)
 
     samplings->agent = agent;
     samplings->timer.fire = fire;
+    samplings->gauges = (struct gauges){ .write = write_gauges, .context = samplings };
+    gauges_register(agent, &samplings->gauges);
     return samplings;
 }
 

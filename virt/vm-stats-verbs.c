@@ -55,17 +55,24 @@ write_vm(const struct vm *vm, const struct vm_figures *figures, struct writer *w
     writer_end_object(writer);
 }
 
-/* One that has begun another run since has no figures of this one. */
+/*
+ * One that has begun another run since has no figures of this one.  Which run it is, is known as soon as its
+ * description has been read, which may be after the event that says that it runs (libvirt tells that it goes
+ * on before it tells that it was started).
+ */
 static const struct vm_figures *
-figures_of(const struct vm_sample *sample, const struct vm *vm)
+figures_of(const struct sample *sample, const struct vm *vm)
 {
-    const struct vm_figures *figures = vm->id < 0 ? NULL : vm_sample_find(sample, vm->uuid);
+    const struct vm_figures *figures =
+        vm->state == VM_SHUTOFF ? NULL : vm_sample_find(sample->data, vm->uuid);
+    bool is_same =
+        figures && (vm->id >= 0 ? (int64_t)figures->id == vm->id : sample->wall_ns >= vm->since_ns);
 
-    return figures && (int64_t)figures->id == vm->id ? figures : NULL;
+    return is_same ? figures : NULL;
 }
 
 static void
-write_page(const struct virt *virt, const struct stats_args *args, const struct vm_sample *sample,
+write_page(const struct virt *virt, const struct stats_args *args, const struct sample *sample,
            struct writer *writer)
 {
     const char *last = NULL;
@@ -110,10 +117,10 @@ write_stats(struct call *call, const struct sample *now)
     if (entry) {
         writer_key(writer, "vms");
         writer_array(writer);
-        write_vm(entry->vm, figures_of(now->data, entry->vm), writer);
+        write_vm(entry->vm, figures_of(now, entry->vm), writer);
         writer_end_array(writer);
     } else
-        write_page(virt, args, now->data, writer);
+        write_page(virt, args, now, writer);
     writer_end_object(writer);
     return call_complete(call, NULL);
 }

@@ -85,7 +85,7 @@ prepare(void *context, struct error **err)
     question->connect = connect;
     question->names = xalloc((virt->entry_count + 1) * sizeof(question->names[0]));
     for (size_t i = 0; i < virt->entry_count; i++)
-        if (virt->entries[i]->vm->id >= 0)
+        if (virt->entries[i]->vm->state != VM_SHUTOFF)
             take_names(virt->entries[i]->vm, &question->names[question->count++]);
     qsort(question->names, question->count, sizeof(question->names[0]), compare_uuids);
     return question;

@@ -103,3 +103,30 @@ def test_capabilities_tell_what_qemu_offers(client, virt_host):
     assert not virt["kvm"]["usable"] and "kvm" in virt["kvm"]["reason"]
     models = {each["model"]: each["usable"] for each in virt["defaults"]["cpu"]["models"]}
     assert models["qemu64"] and not models["Skylake-Server"]
+
+
+def test_a_disk_is_told_by_its_image_and_a_network_by_its_address(make_agent, virt_host):
+    agent = make_agent("named", repositories=["fast"], **virt_host.agent_options())
+    with agent.connect() as client:
+        wait_for_backend(client, "libvirt")
+        client.call("image.create", {"repository": "fast", "image": "named1", "size": 1 << 20})
+        client.call("vm.define", {"name": "named", "memory": 64 << 20, "cpus": 2, "guestAgent": False,
+                                  "disks": [{"repository": "fast", "image": "named1"}],
+                                  "networks": [{"kind": "bridge", "source": "br0"}]})
+        try:
+            client.call("vm.start", {"vm": "named"})
+            # The tap's name is known when libvirt has told that it was started, which may be after it runs.
+            wait_for(lambda: client.call("vm.status", {"vm": "named"})["networks"][0]["target"], "its tap to be told")
+            one = figures(client, "named", fresh=True)[1]
+            status = client.call("vm.status", {"vm": "named"})
+            (disk,) = one["disks"]
+            assert (disk["repository"], disk["image"], disk["capacity"]) == ("fast", "named1", 1 << 20)
+            (network,) = one["networks"]
+            assert network["mac"] == status["networks"][0]["mac"] and network["received"]["bytes"] is not None
+            assert [vcpu["vcpu"] for vcpu in one["vcpus"]] == [0, 1]
+            told = {link["name"]: link for link in client.call("host.capabilities")["interfaces"]}
+            assert told[network["name"]]["kind"] == "tap" and told[network["name"]]["master"] == "br0"
+            assert network["name"] in told["br0"]["bridge"]["interfaces"]
+        finally:
+            client.call("vm.destroy", {"vm": "named"})
+            client.call("vm.undefine", {"vm": "named"})

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """vm.stats and what libvirt adds to host.*, on libvirt's test driver: it tells who runs, and nothing of what they use."""
 import json
+import subprocess
 
 import pytest
 
@@ -79,6 +80,10 @@ def test_states_are_counted_in_host_stats_and_in_metrics(crowd):
     # libvirt's test driver forgets no domain of its file: what was ended is shut off.
     assert virt == {"current": True, "vms": COUNT, "unknown": 0, "running": COUNT - 4, "paused": 3, "stopping": 0,
                     "shutoff": 1, "crashed": 0, "suspended": 0}
+    metrics = subprocess.run(["curl", "-sS", "--unix-socket", str(crowd.socket), "http://localhost/metrics"],
+                             capture_output=True, text=True, check=True).stdout
+    assert f'\nhostler_vms{{state="running"}} {COUNT - 4}\n' in metrics and '\nhostler_vms{state="paused"} 3\n' in metrics
+    assert '\nhostler_samples_total{of="host"} 1\n' in metrics and '\nhostler_samples_total{of="vms"} 0\n' in metrics
     told = {each["vm"]: each["state"] for each in client.call("vm.stats")["vms"][:5]}
     assert told == {"vm000": "paused", "vm001": "paused", "vm002": "paused", "vm003": "shutoff", "vm004": "running"}
 
