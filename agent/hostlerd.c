@@ -172,6 +172,11 @@ main(int argc, char **argv)
         { vm_stats_verbs, virt },
         { vm_life_verbs, virt },
         { guest_verbs, virt },
+        { vm_jobs_verbs, virt },
+        { vm_merge_verbs, virt },
+        { vm_move_verbs, virt },
+        { vm_settle_verbs, virt },
+        { vm_snapshot_verbs, virt },
     };
     struct error *error = NULL;
     struct config *config;

@@ -20,6 +20,7 @@ struct virt_connection;
 struct vm_entry;
 struct vm_stats;
 struct virt_offer;
+struct job_table;
 
 struct virt {
     struct agent *agent; /* set by virt_open() */
@@ -49,6 +50,7 @@ struct virt {
     struct adoption *adoptions; /* virt/adoption.h, as the next; under way or wanted */
     struct timer adoption_timer;
     struct virt_listener adoption_listener;
+    struct job_table *jobs;
     struct snapshot_provider provider;
     struct gauges gauges;
     struct vm_stats *stats;

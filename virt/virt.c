@@ -14,6 +14,8 @@
 #include "virt/freeze.h"
 #include "virt/offer.h"
 #include "virt/places.h"
+#include "virt/job-adopt.h"
+#include "virt/job-table.h"
 #include "virt/virt-internal.h"
 #include "virt/vm-stats.h"
 #include "virt/vm-table.h"
@@ -71,6 +73,8 @@ virt_open(struct virt *virt, struct agent *agent)
     freeze_open(virt);
     places_open(virt);
     adoption_open(virt);
+    virt->jobs = job_table_new(virt);
+    job_adopt_open(virt);
     if (strcmp(agent->config->libvirt_uri, "none") == 0) {
         virt->reason = xstrdup(SWITCHED_OFF);
         backend_set(agent, "libvirt", false, NULL, SWITCHED_OFF);

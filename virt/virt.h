@@ -29,5 +29,13 @@ extern const struct verb guest_verbs[];    /* vm.guestInfo freeze thaw setPasswo
 extern const struct verb vm_read_verbs[];  /* vm.list status xml */
 extern const struct verb vm_life_verbs[];  /* vm.start shutdown reboot reset destroy pause resume */
 extern const struct verb vm_stats_verbs[]; /* vm.stats */
+extern const struct verb guest_verbs[];    /* vm.guestInfo freeze thaw setPassword */
+extern const struct verb vm_read_verbs[];  /* vm.list status xml */
+extern const struct verb vm_jobs_verbs[];  /* vm.jobs */
+extern const struct verb vm_merge_verbs[]; /* vm.mergeDisk */
+extern const struct verb vm_move_verbs[];  /* vm.moveDisk */
+extern const struct verb vm_settle_verbs[];   /* vm.settle */
+extern const struct verb vm_snapshot_verbs[]; /* vm.snapshot */
+extern const struct verb vm_life_verbs[]; /* vm.start shutdown reboot reset destroy pause resume */
 
 #endif

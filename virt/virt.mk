@@ -5,23 +5,36 @@ libhostler_a_SOURCES += \
   virt/description.c virt/description.h \
   virt/device-xml.c virt/device-xml.h \
   virt/device.c virt/device.h \
+  virt/disk-chain.c virt/disk-chain.h \
+  virt/disk-job.c virt/disk-job.h \
+  virt/disk-redefine.c \
+  virt/disk-verbs.h \
+  virt/disk-work.c virt/disk-work.h \
   virt/domain-xml.c virt/domain-xml.h \
   virt/failure.c virt/failure.h \
   virt/freeze.c virt/freeze.h \
   virt/guest-info.c virt/guest-info.h \
   virt/guest-verbs.c \
+  virt/job-adopt.c virt/job-adopt.h \
+  virt/job-look.c virt/job-look.h \
+  virt/job-table.c virt/job-table.h \
   virt/news-register.c \
   virt/news.c virt/news.h \
   virt/offer.c virt/offer.h \
-  virt/platform.c virt/platform.h \
   virt/places.c virt/places.h \
+  virt/platform.c virt/platform.h \
   virt/virt-internal.h \
   virt/virt.c virt/virt.h \
   virt/vm-define-verbs.c \
   virt/vm-disks.c virt/vm-disks.h \
   virt/vm-figures.c virt/vm-figures.h \
+  virt/vm-jobs-verbs.c \
   virt/vm-life-verbs.c \
+  virt/vm-merge-verbs.c \
+  virt/vm-move-verbs.c \
   virt/vm-read-verbs.c \
+  virt/vm-settle-verbs.c \
+  virt/vm-snapshot-verbs.c \
   virt/vm-stats-verbs.c \
   virt/vm-stats.c virt/vm-stats.h \
   virt/vm-steps.c virt/vm-steps.h \

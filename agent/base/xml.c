@@ -411,6 +411,19 @@ xml_put_copy(struct xml_writer *writer, const struct xml_node *node)
     require(xmlTextWriterWriteRaw(writer->writer, lib_text(text)) >= 0);
 }
 
+void
+xml_put_attributes(struct xml_writer *writer, const struct xml_node *node, const char *but)
+{
+    for (const xmlAttr *attribute = lib_node(node)->properties; attribute;
+         attribute = attribute->next) {
+        const char *name = (const char *)attribute->name;
+        _cleanup_free_ char *value = xml_attribute(node, name);
+
+        if (!but || strcmp(name, but) != 0)
+            xml_attr(writer, name, value);
+    }
+}
+
 char *
 xml_writer_take(struct xml_writer *writer)
 {
