@@ -5,12 +5,16 @@
 
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 
+#include "agent/base/clock.h"
 #include "agent/base/text.h"
 #include "agent/base/thread.h"
 #include "storage/format.h"
 
 #define HOLDER_SIZE_MAX 512
+#define PAUSE_MS 2
+#define PATIENCE_MS 2000
 
 struct image_lock {
     struct folder_lock *file; /* owned, or NULL: it is on 'fd' */
@@ -54,14 +58,13 @@ cannot_open(const char *image, struct error **err)
     return error_errno(err, ERROR_REPOSITORY_UNAVAILABLE, errno, "cannot lock image '%s'", image);
 }
 
-bool
-image_lock_acquire(struct folder *folder, enum image_lock_mode mode, const char *image,
-                   const char *holder, struct image_lock **ret_lock, struct error **err)
+static bool
+acquire(struct folder *folder, enum image_lock_mode mode, const char *image, const char *holder,
+        struct image_lock **ret_lock, struct error **err)
 {
     bool exclusive = mode == IMAGE_LOCK_EXCLUSIVE;
     _cleanup_(folder_lock_closep) struct folder_lock *file = NULL;
 
-    WORKER_ONLY();
     if (!folder_lock_open(folder, FORMAT_LOCK,
                           exclusive ? FOLDER_LOCK_EXCLUSIVE : FOLDER_LOCK_SHARED, &file))
         return cannot_open(image, err);
@@ -78,6 +81,32 @@ image_lock_acquire(struct folder *folder, enum image_lock_mode mode, const char 
     (*ret_lock)->file = TAKE(file);
     (*ret_lock)->fd = -1;
     return true;
+}
+
+static bool
+is_held_for_a_moment(const struct error *error)
+{
+    return error->data && strstr(error->data, " " IMAGE_LOCK_FOR_A_MOMENT "\"");
+}
+
+/* Who has taken it writes who he is after that: so it is looked twice. */
+bool
+image_lock_acquire(struct folder *folder, enum image_lock_mode mode, const char *image,
+                   const char *holder, struct image_lock **ret_lock, struct error **err)
+{
+    const struct timespec pause = { .tv_nsec = PAUSE_MS * NS_PER_MS };
+    int64_t since_ns = clock_monotonic_ns();
+
+    WORKER_ONLY();
+    for (unsigned looks = 0;; looks++) {
+        if (acquire(folder, mode, image, holder, ret_lock, err))
+            return true;
+        if ((*err)->code != ERROR_IMAGE_IN_USE || (looks > 0 && !is_held_for_a_moment(*err)) ||
+            clock_monotonic_ns() - since_ns > PATIENCE_MS * NS_PER_MS)
+            return false;
+        error_free(TAKE(*err));
+        (void)nanosleep(&pause, NULL);
+    }
 }
 
 void

@@ -16,6 +16,10 @@
 struct image_lock;
 enum image_lock_mode { IMAGE_LOCK_SHARED, IMAGE_LOCK_EXCLUSIVE };
 
+/* At the end of a holder's text: it looks after the image, and has done in milliseconds, which is waited for
+   (two seconds at most). */
+#define IMAGE_LOCK_FOR_A_MOMENT "for a moment"
+
 /*
  * Locks the image in 'folder', at once or not at all.  'holder' (host id and task, as
  * one line of text) is left in the file by a writer.  '*ret_lock' is the caller's.

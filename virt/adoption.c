@@ -9,6 +9,7 @@
 #include "agent/base/thread.h"
 #include "events/ring.h"
 #include "storage/disk.h"
+#include "virt/stale-uses.h"
 #include "virt/virt-internal.h"
 #include "virt/vm-table.h"
 
@@ -73,9 +74,10 @@ claim(struct adoption *adoption, struct error **err)
     const struct disk_user user = {
         .vm = adoption->vm, .name = adoption->name, .host = host, .migrating = true
     };
+    _cleanup_free_ char *holder = xprintf("%s " IMAGE_LOCK_FOR_A_MOMENT, host);
     struct disk_claim *made;
 
-    if (!disk_claim(adoption->repository, adoption->image, &user, adoption->access, host, &made,
+    if (!disk_claim(adoption->repository, adoption->image, &user, adoption->access, holder, &made,
                     err))
         return false;
     adoption->claimed = true;
@@ -250,10 +252,11 @@ heard(void *context, const struct vm_news *news)
     const struct vm_entry *entry;
 
     LOOP_ONLY();
-    if (news->kind == VM_NEWS_ALL)
+    if (news->kind == VM_NEWS_ALL && virt->current) {
         for (size_t i = 0; i < virt->entry_count; i++)
             want(virt, virt->entries[i]->vm);
-    else if (may_bring_disks(news) && (entry = vm_table_find_uuid(virt, news->uuid)))
+        stale_uses_look_at_all(virt);
+    } else if (may_bring_disks(news) && (entry = vm_table_find_uuid(virt, news->uuid)))
         want(virt, entry->vm);
     run_next(virt);
 }

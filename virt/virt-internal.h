@@ -16,6 +16,7 @@
 #include "virt/virt.h"
 
 struct adoption;
+struct stale_seen;
 struct virt_connection;
 struct vm_entry;
 struct vm_stats;
@@ -47,7 +48,8 @@ struct virt {
     struct timer names_timer;
     struct timer thaw_timer; /* virt/freeze.h */
     struct virt_listener thaw_listener;
-    struct adoption *adoptions; /* virt/adoption.h, as the next; under way or wanted */
+    struct stale_seen *stale_seen; /* virt/stale-uses.h */
+    struct adoption *adoptions;    /* virt/adoption.h, as the next; under way or wanted */
     struct timer adoption_timer;
     struct virt_listener adoption_listener;
     struct job_table *jobs;

@@ -23,6 +23,7 @@ libhostler_a_SOURCES += \
   virt/offer.c virt/offer.h \
   virt/places.c virt/places.h \
   virt/platform.c virt/platform.h \
+  virt/stale-uses.c virt/stale-uses.h \
   virt/virt-internal.h \
   virt/virt.c virt/virt.h \
   virt/vm-define-verbs.c \

@@ -10,6 +10,7 @@
 #include "agent/base/thread.h"
 #include "agent/task.h"
 #include "events/ring.h"
+#include "virt/stale-uses.h"
 
 /* A call of one VM may wait for its guest while another one tells of it; see virt/connection.h. */
 #define CALLS_AT_ONCE 2
@@ -205,6 +206,7 @@ vm_table_enter_take(struct virt *virt, struct vm *vm, bool any_state,
         }
         vm->since_ns = vm->state == entry->vm->state ? entry->vm->since_ns : clock_wall_ns();
         take_out(entry);
+        stale_uses_look(virt, entry->vm, vm);
         vm_free(entry->vm);
     }
     entry->vm = vm;
@@ -227,6 +229,7 @@ vm_table_remove(struct vm_entry *entry)
     LOOP_ONLY();
     take_out(entry);
     entry->gone = true;
+    stale_uses_look(entry->virt, entry->vm, NULL);
     writer_object(&writer);
     writer_member_string(&writer, "vm", entry->vm->name);
     writer_member_string(&writer, "uuid", entry->vm->uuid);

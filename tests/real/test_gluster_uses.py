@@ -2,7 +2,7 @@
 """Disks of virtual machines in a Gluster volume, where QEMU takes no locks: there the record is all that keeps them."""
 from rig.gluster import ADDRESS
 from rig.images import random_raw
-from rig.uses import WEB, wait_for_use
+from rig.uses import WEB, wait_for_users
 
 MIB = 1 << 20
 NODE = """<node><domain type='test'><name>web</name><uuid>{vm}</uuid><memory>131072</memory><vcpu>1</vcpu>
@@ -24,7 +24,7 @@ def test_what_a_machine_may_write_to_is_neither_changed_nor_read_by_others(make_
                      arguments=["--libvirt", f"test://{node}"])
     with one.connect() as client, two.connect() as other:
         client.call("repository.connect", {"repository": "far", **place})
-        wait_for_use(client, "web1")
+        wait_for_users(client, "web1", "web")
         (use,) = other.call("image.status", far)["uses"]
         assert (use["vm"], use["host"], use["writable"]) == (WEB, client.call("host.info")["hostId"], True)
         export = {**far, "path": str(tmp_path / "out.raw")}

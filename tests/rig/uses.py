@@ -23,8 +23,10 @@ def note_use(repository, image, vm, name, host=ELSEWHERE, writable=True):
     return path
 
 
-def wait_for_use(client, image):
+def wait_for_users(client, image, *names):
+    """Until these, and no others, have it."""
     answer = client.call("event.subscribe", {"topics": ["image.changed"], "snapshot": True})
     client.event(lambda event: event["params"].get("topic") == "image.changed"
-                 and event["params"]["data"]["image"] == image and event["params"]["data"]["uses"])
+                 and event["params"]["data"]["image"] == image
+                 and sorted(use["name"] for use in event["params"]["data"]["uses"]) == sorted(names))
     client.call("event.unsubscribe", {"subscription": answer["subscription"]})

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "tests/unit/repository-fixture.h"
@@ -60,6 +61,44 @@ a_writer_keeps_everybody_out_and_is_named(void **state)
     image_lock_release(lock);
     succeed(acquire(web1, IMAGE_LOCK_EXCLUSIVE, &lock, &error), error);
     image_lock_release(lock);
+}
+
+/* Another process, which looks after the image and soon has done. */
+static void
+who_holds_it_for_a_moment_is_waited_for(void **state)
+{
+    static const struct timespec moment = { .tv_nsec = 50000000 };
+    struct image_lock *lock = NULL;
+    struct error *error = NULL;
+    int told[2];
+    pid_t child;
+    char byte;
+
+    (void)state;
+    assert_int_equal(pipe(told), 0);
+    child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        struct folder *web1 = open_web1();
+
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (!image_lock_acquire(web1, IMAGE_LOCK_EXCLUSIVE, "web1", "host " IMAGE_LOCK_FOR_A_MOMENT,
+                                &lock, &error) ||
+            write(told[1], "", 1) != 1)
+            _exit(1);
+        (void)nanosleep(&moment, NULL);
+        _exit(0);
+    }
+    assert_int_equal(read(told[0], &byte, 1), 1);
+    {
+        _cleanup_(folder_closep) struct folder *web1 = open_web1();
+
+        succeed(acquire(web1, IMAGE_LOCK_SHARED, &lock, &error), error);
+        image_lock_release(lock);
+    }
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    (void)close(told[0]);
+    (void)close(told[1]);
 }
 
 /* As one that is about to become a program: it has all descriptors of the agent's until then. */
@@ -215,6 +254,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_writer_keeps_everybody_out_and_is_named, begin_locks,
                                         end),
+        cmocka_unit_test_setup_teardown(who_holds_it_for_a_moment_is_waited_for, begin_locks, end),
         cmocka_unit_test_setup_teardown(a_child_just_forked_does_not_keep_what_is_released,
                                         begin_locks, end),
         cmocka_unit_test_setup_teardown(readers_share_and_keep_a_writer_out, begin_locks, end),

@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Images that virtual machines need: whose records keep them as they are, and how one is let go."""
+import fcntl
 import json
+import struct
 import subprocess
 import time
 import uuid
 
 import pytest
 
+from rig.backend import wait_for_backend
 from rig.chains import MIB, checksum, import_image, opened_by_a_guest, shows
 from rig.images import data_path
-from rig.uses import DB, ELSEWHERE, NODE, WEB, note_use, wait_for_use
+from rig.uses import DB, ELSEWHERE, NODE, WEB, note_use, wait_for_users
 
 WEB1 = {"repository": "fast", "image": "web1"}
 
@@ -194,7 +197,7 @@ def judged(make_agent, tmp_path):
     node.write_text(NODE.format(vm=WEB, path=images / "web1" / "data", base=images / "base" / "data"))
     agent = make_agent(repositories=["fast"], arguments=["--libvirt", f"test://{node}"])
     with agent.connect() as client:
-        wait_for_use(client, "web1")
+        wait_for_users(client, "web1", "web")
         yield agent, client, client.call("host.info")["hostId"]
 
 
@@ -267,3 +270,34 @@ def test_a_machine_that_others_have_defined_gets_its_records(judged):
         assert time.monotonic() < deadline, agent.log_text()
         client.call("host.ping")
     assert [use["vm"] for use in status(client)["uses"]] == [DB]
+
+
+def test_a_machine_that_is_gone_when_the_agent_starts_holds_nothing(make_agent, tmp_path):
+    """On this host it is in nobody's way, but in another's, who cannot judge it."""
+    agent = make_agent(repositories=["fast"], arguments=["--libvirt", "test:///default"])
+    with agent.connect() as client:
+        client.call("image.create", {**DATA1, "size": MIB})
+        host = client.call("host.info")["hostId"]
+    agent.kill()
+    note_use(agent.folder / "fast", "data1", DB, "db", host=host)
+    note_use(agent.folder / "fast", "data1", DB, "elsewhere")
+    agent.start()
+    with agent.connect() as client:
+        wait_for_users(client, "data1", "elsewhere")
+
+
+def test_a_machine_that_ends_for_good_holds_nothing(make_agent):
+    agent = make_agent(repositories=["fast"], arguments=["--libvirt", "test:///default"])
+    with agent.connect() as client:
+        wait_for_backend(client, "libvirt")
+        client.call("image.create", {**DATA1, "size": MIB})
+        client.call("vm.create", {"name": "db", "memory": 1 << 26, "cpus": 1, "disks": [DATA1]})
+        wait_for_users(client, "data1", "db")
+        error = client.error("image.remove", DATA1)
+        assert error.name == "ImageInUse" and "VM 'db'" in error.message
+        with open(agent.folder / "fast/images/data1/lock", "rb") as lock:
+            # Somebody reads it just then.
+            fcntl.fcntl(lock, 37, struct.pack("hhqqi4x", fcntl.F_RDLCK, 0, 0, 0, 0))
+            client.call("vm.destroy", {"vm": "db"})
+        wait_for_users(client, "data1")
+        client.call("image.remove", DATA1)
