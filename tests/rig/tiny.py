@@ -39,6 +39,7 @@ disk=$(findfs LABEL=data) && mount "$disk" /data
     until grep -q "Power Button" /proc/bus/input/devices; do sleep 0.1; done  # found at leisure
     exec acpid -f -c /etc/acpi -l /run/acpid.log
 ) &
+uevent /bin/hotplug &
 if [ "$beat" ]; then
     IFS=,
     beat $beat >/dev/console &
@@ -56,6 +57,9 @@ while :; do sleep 86400; done  # a shell buries the dead
 
 FILES = {
     "init": INIT % {"modules": " ".join(MODULES)},
+    "bin/hotplug": """#!/bin/sh
+[ "$ACTION $SUBSYSTEM" != "add cpu" ] || echo 1 >"/sys$DEVPATH/online"
+""",
     "bin/freeze-hook": '#!/bin/sh\necho "$1" >/dev/console\n',
     # What the guest agent calls: -P to power off, -H to halt, -r to reboot.
     "sbin/shutdown": """#!/bin/sh
