@@ -43,8 +43,8 @@ transfer_of(struct call *call)
     return transfer;
 }
 
-static void
-sign(struct transfer *transfer)
+void
+transfer_sign_of(struct transfer *transfer)
 {
     memcpy(transfer->record.host, transfer->call->agent->host_id, UUID_TEXT_SIZE);
     free(transfer->record.task);
@@ -55,7 +55,7 @@ sign(struct transfer *transfer)
 void
 transfer_sign(struct call *call)
 {
-    sign(transfer_of(call));
+    transfer_sign_of(transfer_of(call));
 }
 
 /* What is said about the image may change meanwhile, so its generation tells nothing; and a guest
@@ -103,7 +103,7 @@ transfer_prepare_target(struct transfer *transfer, const char *id, struct image_
     record->generation = 0;
     record->created_ns = clock_wall_ns();
     transfer->record.done = 0;
-    sign(transfer);
+    transfer_sign_of(transfer);
     if (transfer->base)
         base_name = image_backing_name(transfer->base);
     if (image_make(transfer->target_repository, id, record, &transfer->record, holder,
@@ -166,14 +166,19 @@ on_progress(void *context, uint64_t done, uint64_t total)
 {
     const struct transfer *transfer = context;
 
-    call_progress(transfer->call, transfer->done_before + done,
-                  transfer->total_of_all ? transfer->total_of_all : total, "bytes");
+    done += transfer->done_before;
+    total = transfer->total_of_all ? transfer->total_of_all : total;
+    call_progress(transfer->call, done, total, "bytes");
+    if (transfer->told)
+        transfer->told(transfer->call, done, total);
 }
 
 static bool
 on_aborted(void *context)
 {
-    return call_aborted(((const struct transfer *)context)->call);
+    const struct transfer *transfer = context;
+
+    return call_aborted(transfer->call) || (transfer->canceled && atomic_load(transfer->canceled));
 }
 
 static uint64_t

@@ -6,6 +6,8 @@
 #ifndef STORAGE_TRANSFER_H
 #define STORAGE_TRANSFER_H
 
+#include <stdatomic.h>
+
 #include "storage/image-steps.h"
 
 struct text;
@@ -23,12 +25,17 @@ struct transfer {
        QEMU; owned, or NULL.  With a bitmap, only what that holds. */
     char *export_socket, *export_name, *export_bitmap;
     uint64_t done_before, total_of_all; /* bytes of all transfers of the call; 0: there is one */
+    const atomic_bool *canceled;        /* ends it as an abort of the call does; or NULL */
+    /* Each time there is progress, on its thread; or NULL. */
+    void (*told)(struct call *call, uint64_t done, uint64_t total);
 };
 
 /* The same for whoever has several in one call: each has its 'call' set first.  All but the last on a worker. */
 /* Makes the target, and its data file; image_publish() then shows it. */
 bool transfer_prepare_target(struct transfer *transfer, const char *id, struct image_record *record,
                              struct error **err) _must_check_;
+/* As transfer_sign(). */
+void transfer_sign_of(struct transfer *transfer);
 /* Copies; '*ret_how' gets by what. */
 bool transfer_run(struct transfer *transfer, struct text *ret_how, struct error **err) _must_check_;
 /* The moment at which it has happened. */

@@ -26,6 +26,10 @@ static const struct known_failure failures[] = {
     { VIR_ERR_OPERATION_FAILED, "already exists with uuid", ERROR_ALREADY_EXISTS, "vm", NULL },
     { VIR_ERR_OPERATION_FAILED, "is already defined with uuid", ERROR_ALREADY_EXISTS, "vm", NULL },
     { VIR_ERR_NO_DOMAIN_CHECKPOINT, NULL, ERROR_NOT_FOUND, "checkpoint", NULL },
+    { VIR_ERR_OPERATION_FAILED, "domain moment", ERROR_ALREADY_EXISTS, "checkpoint", NULL },
+    /* As after kill -9 of QEMU, which writes its bitmaps to the disk at its end only. */
+    { VIR_ERR_CHECKPOINT_INCONSISTENT, NULL, ERROR_WRONG_STATE, NULL,
+      "a full backup: the bitmap of that checkpoint is lost" },
     { VIR_ERR_NO_DOMAIN_SNAPSHOT, NULL, ERROR_NOT_FOUND, "snapshot", NULL },
     { VIR_ERR_NO_DOMAIN_BACKUP, NULL, ERROR_NOT_FOUND, "backup", NULL },
     { VIR_ERR_NO_NETWORK, NULL, ERROR_NOT_FOUND, "network", NULL },

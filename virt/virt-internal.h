@@ -17,6 +17,7 @@
 
 struct adoption;
 struct stale_seen;
+struct backup_table;
 struct virt_connection;
 struct vm_entry;
 struct vm_stats;
@@ -53,6 +54,7 @@ struct virt {
     struct timer adoption_timer;
     struct virt_listener adoption_listener;
     struct job_table *jobs;
+    struct backup_table *backups; /* virt/backup-table.h */
     struct snapshot_provider provider;
     struct gauges gauges;
     struct vm_stats *stats;

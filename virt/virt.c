@@ -10,6 +10,7 @@
 #include "agent/base/thread.h"
 #include "agent/config.h"
 #include "virt/adoption.h"
+#include "virt/backup-table.h"
 #include "virt/connection.h"
 #include "virt/freeze.h"
 #include "virt/offer.h"
@@ -71,6 +72,7 @@ virt_open(struct virt *virt, struct agent *agent)
     virt_offer_open(virt);
     vm_stats_open(virt);
     freeze_open(virt);
+    backup_table_open(virt);
     places_open(virt);
     adoption_open(virt);
     virt->jobs = job_table_new(virt);

@@ -36,6 +36,12 @@ extern const struct verb vm_merge_verbs[]; /* vm.mergeDisk */
 extern const struct verb vm_move_verbs[];  /* vm.moveDisk */
 extern const struct verb vm_settle_verbs[];   /* vm.settle */
 extern const struct verb vm_snapshot_verbs[]; /* vm.snapshot */
+extern const struct verb
+    backup_left_verbs[]; /* vm.resumeBackup backupStatus cancelBackup finishBackup */
+extern const struct verb backup_verbs[];     /* vm.backup */
+extern const struct verb checkpoint_verbs[]; /* vm.checkpoints removeCheckpoint */
+extern const struct verb guest_verbs[];      /* vm.guestInfo freeze thaw setPassword */
+extern const struct verb vm_read_verbs[];    /* vm.list status xml */
 extern const struct verb vm_life_verbs[]; /* vm.start shutdown reboot reset destroy pause resume */
 
 #endif

@@ -1,6 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 libhostler_a_SOURCES += \
   virt/adoption.c virt/adoption.h \
+  virt/backup-job.c \
+  virt/backup-left-verbs.c \
+  virt/backup-steps.c virt/backup-steps.h \
+  virt/backup-table.c virt/backup-table.h \
+  virt/backup-verbs.c \
+  virt/backup-wish.c virt/backup-wish.h \
+  virt/backup.c virt/backup.h \
+  virt/checkpoint-verbs.c \
   virt/connection.c virt/connection.h \
   virt/description.c virt/description.h \
   virt/device-xml.c virt/device-xml.h \
@@ -44,5 +52,6 @@ libhostler_a_SOURCES += \
   virt/vm.c virt/vm.h
 
 UNIT_TESTS += tests/unit/test-guest-info tests/unit/test-offer tests/unit/test-vm tests/unit/test-vm-figures
+UNIT_TESTS += tests/unit/test-backup
 UNIT_TESTS += tests/unit/test-description tests/unit/test-domain-xml
 EXTRA_DIST += tests/unit/description-fixture.h

@@ -1,0 +1,317 @@
+# SPDX-License-Identifier: Apache-2.0
+"""vm.backup and what belongs to it: real QEMU, whose guest writes all the while."""
+import json
+import pathlib
+import subprocess
+
+import pytest
+
+from rig.client import RpcError
+from rig.gluster import wait_for
+from rig.tiny import check_beats
+
+VM = "saved"
+SLOW = 200_000  # bytes a second: a copy that is still there when one looks
+
+
+@pytest.fixture(scope="module")
+def guest(virt_host):
+    """Writes to vda, a qcow2; vdb is raw."""
+    virt_host.start_guest(VM, kind="qcow2", beat="/dev/vda")
+    return VM
+
+
+@pytest.fixture
+def host(virt_host, guest):
+    """With its guest running, no checkpoint and no backup."""
+    if virt_host.domain_state(guest) != "running":
+        virt_host.virsh("start", guest)
+        virt_host.wait_guest(guest)
+    virt_host.virsh("domjobabort", guest, check=False)
+    for name in virt_host.virsh("checkpoint-list", guest, "--name", "--topological").stdout.split()[::-1]:
+        if virt_host.virsh("checkpoint-delete", guest, name, check=False).returncode != 0:
+            virt_host.virsh("checkpoint-delete", guest, name, "--metadata")
+    virt_host.wait_beats(guest, 1)
+    yield virt_host
+    virt_host.virsh("domjobabort", guest, check=False)
+    left = virt_host.inside("find", str(virt_host.own), "-name", "hostler-backup-*").stdout
+    assert not left, f"scratch files or sockets are left: {left}"
+
+
+@pytest.fixture
+def agent(make_agent, host):
+    agent = make_agent(**host.agent_options(repositories=["fast"]))
+    wait_ready(agent)
+    return agent
+
+
+def wait_ready(agent):
+    def ready():
+        try:
+            agent.call("vm.status", {"vm": VM})
+        except RpcError:
+            return False
+        return True
+    wait_for(ready, "the agent to see the VM")
+
+
+@pytest.fixture
+def client(agent):
+    with agent.connect() as client:
+        yield client
+
+
+def wish(client, **params):
+    """Of a backup whose scratch files are where what is left of them is found."""
+    own = client.call("vm.status", {"vm": VM})["disks"][0]["source"]
+    return {"vm": VM, "scratch": str(pathlib.Path(own).parent), **params}
+
+
+def full(client, image, **more):
+    return client.run("vm.backup", wish(client, repository="fast", image=image, checkpoint=image, **more))
+
+
+def begin(client, task, **params):
+    """One that takes a while: its answer."""
+    return client.call("vm.backup", wish(client, repository="fast", **{"bytesPerSecond": SLOW, **params}), id=task)
+
+
+def status(client):
+    return client.call("vm.backupStatus", {"vm": VM})
+
+
+def image(client, name):
+    return client.call("image.status", {"repository": "fast", "image": name})
+
+
+def checkpoints(client):
+    return {entry["name"]: entry for entry in client.call("vm.checkpoints", {"vm": VM})["checkpoints"]}
+
+
+def wait_state(client, state):
+    wait_for(lambda: status(client)["state"] == state, f"a backup that is {state}")
+    return status(client)
+
+
+def restore(agent, name, target):
+    """What the image shows, as a raw file; made by QEMU's own means."""
+    data = agent.folder / "fast" / "images" / name / "data"
+    kind = json.loads((data.parent / "image.json").read_text())["format"]
+    subprocess.run(["qemu-img", "convert", "-f", kind, "-O", "raw", str(data), str(target)], check=True)
+    return target
+
+
+def read_export(host, uri, target):
+    """The same moment, read by somebody else."""
+    host.inside("nbdcopy", uri, str(target), check=True)
+    return target
+
+
+def export_of(host, disk="vda"):
+    job = host.virsh("backup-dumpxml", VM).stdout
+    return f"nbd+unix:///{disk}?socket={job.split('socket=')[1][1:].split(chr(39))[0]}"
+
+
+def equal(one, other):
+    return subprocess.run(["cmp", str(one), str(other)], check=False).returncode == 0
+
+
+def test_each_backup_holds_its_disk_as_it_was_at_its_moment(agent, client, host, tmp_path):
+    client.call("event.subscribe", {"topics": ["vm.backup"]})
+    begun = begin(client, "full", image="mon", checkpoint="mon")
+    assert begun["state"] == "running" and begun["owner"] == "agent" and begun["active"]
+    assert [disk["image"] for disk in begun["disks"]] == ["mon-vda"]  # vdb is raw, and holds no bitmaps
+    assert image(client, "mon-vda")["state"] == "broken" and image(client, "mon-vda")["copy"]["active"]
+    host.wait_beats(VM, 2)
+    reference = read_export(host, export_of(host), tmp_path / "reference")
+    client.hurry("full")
+    ended = client.call("task.wait", {"task": "full"})
+    assert ended["status"] == "done" and ended["result"]["state"] == "done", ended
+    assert ended["result"]["nextSince"] == "mon" and ended["result"]["frozen"]
+    assert image(client, "mon-vda")["state"] == "optimized" and not image(client, "mon-vda")["mutable"]
+    restored = restore(agent, "mon-vda", tmp_path / "mon")
+    assert equal(restored, reference)
+    before = check_beats(restored)
+
+    host.wait_beats(VM, 3)
+    task = client.run("vm.backup", {"vm": VM, "repository": "fast", "image": "tue", "base": "mon", "since": "mon",
+                                    "checkpoint": "tue"})
+    assert task["status"] == "done", task
+    assert image(client, "tue-vda")["base"] == "mon-vda"
+    restored = restore(agent, "tue-vda", tmp_path / "tue")
+    between = check_beats(restored)
+    assert between >= before + 3
+
+    host.wait_beats(VM, 2)
+    begin(client, "third", image="wed", base="tue", since="tue", checkpoint="wed", bytesPerSecond=50_000)
+    reference = read_export(host, export_of(host), tmp_path / "reference")
+    client.hurry("third")
+    assert client.call("task.wait", {"task": "third"})["status"] == "done"
+    restored = restore(agent, "wed-vda", tmp_path / "wed")
+    assert equal(restored, reference) and check_beats(restored) >= between + 2
+    assert image(client, "wed-vda")["allocated"] < image(client, "mon-vda")["allocated"] * 4
+    found = checkpoints(client)
+    assert [found[name]["parent"] for name in ("mon", "tue", "wed")] == [None, "mon", "tue"]
+    assert all(entry["state"] == "ok" and entry["disks"][0]["size"] > 0 for entry in found.values())
+    states = []
+    client.event(lambda message: states.append(message["params"]["data"]["state"]) or states.count("done") == 3)
+    assert states[0] == "running"
+
+    # An increment over anything else than the image of its checkpoint would show a disk that never was.
+    assert client.error("vm.backup", {"vm": VM, "repository": "fast", "image": "x", "base": "mon", "since": "wed"}
+                        ).name == "Conflict"
+    client.call("vm.removeCheckpoint", {"vm": VM, "checkpoint": "tue"})
+    assert {name: entry["parent"] for name, entry in checkpoints(client).items()} == {"mon": None, "wed": "mon"}
+    assert client.error("vm.removeCheckpoint", {"vm": VM, "checkpoint": "tue"}).name == "NotFound"
+
+
+def test_a_raw_disk_is_backed_up_full_and_bad_wishes_are_refused(agent, client, host, tmp_path):
+    task = client.run("vm.backup", {"vm": VM, "repository": "fast", "image": "all", "format": "qcow2"})
+    assert task["status"] == "done", task
+    assert [disk["image"] for disk in task["result"]["disks"]] == ["all-vda", "all-vdb"]
+    check_beats(restore(agent, "all-vda", tmp_path / "vda"))
+    assert subprocess.run(["e2fsck", "-fn", str(restore(agent, "all-vdb", tmp_path / "vdb"))],
+                          capture_output=True, check=False).returncode == 0
+    for params, name in (
+            ({"image": "x", "checkpoint": "c", "disks": ["vdb"]}, "InvalidParams"),
+            ({"image": "x", "disks": ["vdz"]}, "NotFound"),
+            ({"image": "x", "since": "never", "base": "all"}, "NotFound"),
+            ({"image": "x", "since": "never"}, "InvalidParams"),
+            ({"image": "all"}, "ImageExists"),
+            ({}, "InvalidParams"),
+            ({"image": "x", "serve": True}, "InvalidParams")):
+        assert client.error("vm.backup", {"vm": VM, "repository": "fast", **params}).name == name, params
+    assert client.error("vm.cancelBackup", {"vm": VM}).name == "WrongState"
+    assert client.error("vm.finishBackup", {"vm": VM}).name == "WrongState"
+    assert client.error("vm.resumeBackup", {"vm": VM}).name == "WrongState"
+
+
+def test_a_second_one_is_refused_at_once_and_a_canceled_one_leaves_no_checkpoint(agent, client, host):
+    assert full(client, "mon")["status"] == "done"
+    begin(client, "first", image="tue", base="mon", since="mon", checkpoint="tue", bytesPerSecond=20_000)
+    error = client.error("vm.backup", {"vm": VM, "repository": "fast", "image": "x"})
+    assert error.name == "WrongState" and error.data["task"] == "first"
+    assert client.error("vm.removeCheckpoint", {"vm": VM, "checkpoint": "mon"}).name == "WrongState"
+    shown = status(client)
+    assert shown["task"] == "first" and shown["job"] and shown["progress"]["total"] == 32 << 20
+    ended = client.call("vm.cancelBackup", {"vm": VM})
+    assert ended["state"] == "canceled" and ended["nextSince"] == "mon" and not ended["active"]
+    assert client.call("task.wait", {"task": "first"})["status"] == "failed"
+    assert list(checkpoints(client)) == ["mon"]
+    assert image(client, "tue-vda")["state"] == "broken"
+    # What changed since is not lost with it.
+    client.call("image.remove", {"repository": "fast", "image": "tue-vda"})
+    task = client.run("vm.backup", {"vm": VM, "repository": "fast", "image": "tue", "base": "mon", "since": "mon"})
+    assert task["status"] == "done" and task["result"]["nextSince"] == "mon"
+
+
+def test_what_is_served_is_the_callers_until_it_says_so_or_its_deadline(agent, client, host, tmp_path):
+    served = client.call("vm.backup", wish(client, serve=True, checkpoint="mon"))
+    assert served["state"] == "served" and served["until"]
+    uri = served["disks"][0]["uri"]
+    host.wait_beats(VM, 2)
+    assert host.inside("nbdinfo", "--size", uri, check=True).stdout.strip() == str(32 << 20)
+    moment = check_beats(read_export(host, uri, tmp_path / "one"))
+    assert client.error("vm.backup", {"vm": VM, "repository": "fast", "image": "x"}).name == "WrongState"
+    assert status(client)["state"] == "served" and status(client)["task"]
+    assert client.call("vm.finishBackup", {"vm": VM})["nextSince"] == "mon"
+    assert status(client)["state"] == "done"
+    served = client.call("vm.backup", wish(client, serve=True, since="mon", checkpoint="tue", timeout=1))
+    disk = served["disks"][0]
+    dirty = host.inside("nbdinfo", f"--map={disk['bitmap']}", "--totals", disk["uri"], check=True).stdout
+    assert "dirty" in dirty
+    ended = wait_state(client, "failed")
+    assert "deadline" in ended["error"] and list(checkpoints(client)) == ["mon"] and moment
+
+
+def test_an_agent_that_starts_goes_on_with_what_one_was_killed_at(agent, client, host, tmp_path):
+    begin(client, "first", image="mon", checkpoint="mon", onCrash="resume")
+    reference = read_export(host, export_of(host), tmp_path / "reference")
+    agent.restart()
+    wait_ready(agent)
+    with agent.connect() as second:
+        wait_for(lambda: status(second)["active"] or status(second)["state"] == "done", "it to go on")
+        if status(second)["active"]:
+            second.hurry(status(second)["task"])
+        assert wait_state(second, "done")["nextSince"] == "mon"
+        assert equal(restore(agent, "mon-vda", tmp_path / "mon"), reference)
+        # Left to its caller, it is told, and neither ended nor gone on with.
+        begin(second, "left", image="tue", base="mon", since="mon", checkpoint="tue", bytesPerSecond=20_000)
+        reference = read_export(host, export_of(host), tmp_path / "reference")
+    agent.restart()
+    wait_ready(agent)
+    with agent.connect() as third:
+        shown = status(third)
+        assert shown["state"] == "running" and not shown["active"] and shown["job"], shown
+        assert third.error("vm.backup", {"vm": VM, "repository": "fast", "image": "x"}).name == "WrongState"
+        resumed = third.call("vm.resumeBackup", {"vm": VM}, id="again")
+        assert resumed["state"] == "running"
+        third.hurry("again")
+        assert third.call("task.wait", {"task": "again"})["status"] == "done"
+        assert equal(restore(agent, "tue-vda", tmp_path / "tue"), reference)
+        assert check_beats(tmp_path / "tue") >= check_beats(tmp_path / "mon")
+        # And one whose deadline came while no agent was there.
+        third.call("vm.backup", wish(third, serve=True, timeout=1))
+    agent.kill()
+    agent.start()
+    wait_ready(agent)
+    with agent.connect() as fourth:
+        assert "deadline" in wait_state(fourth, "failed")["error"]
+
+
+def test_a_killed_qemu_ends_it_and_takes_its_bitmaps_along(agent, client, host):
+    assert full(client, "mon")["status"] == "done"
+    begin(client, "first", image="tue", base="mon", since="mon", checkpoint="tue", bytesPerSecond=20_000)
+    host.kill_qemu(VM)
+    ended = client.call("task.wait", {"task": "first"})
+    assert ended["status"] == "failed", ended
+    assert status(client)["state"] == "failed" and status(client)["error"]
+    assert image(client, "tue-vda")["state"] == "broken"
+    assert {name: entry["state"] for name, entry in checkpoints(client).items()} == {"mon": "unknown"}
+    assert client.error("vm.backup", {"vm": VM, "repository": "fast", "image": "x"}).name == "WrongState"
+    host.virsh("start", VM)
+    host.wait_guest(VM)
+    assert checkpoints(client)["mon"]["state"] == "broken"
+    error = client.error("vm.backup", {"vm": VM, "repository": "fast", "image": "x", "base": "mon", "since": "mon"})
+    assert error.name == "WrongState" and "full backup" in error.data["needs"]
+    client.call("vm.removeCheckpoint", {"vm": VM, "checkpoint": "mon"})
+    assert full(client, "wed")["status"] == "done" and list(checkpoints(client)) == ["wed"]
+    # While no agent was there.
+    begin(client, "second", image="thu", base="wed", since="wed", checkpoint="thu", bytesPerSecond=20_000)
+    agent.kill()
+    host.kill_qemu(VM)
+    host.wait_state(VM, "shut off")
+    agent.start()
+    wait_ready(agent)
+    with agent.connect() as second:
+        assert "had ended" in wait_state(second, "failed")["error"]
+        wait_for(lambda: list(checkpoints(second)) == ["wed"], "the checkpoint to be removed")
+
+
+def test_a_killed_libvirtd_holds_nothing_up_but_the_end(agent, client, host, tmp_path):
+    begin(client, "first", image="mon", checkpoint="mon")
+    reference = read_export(host, export_of(host), tmp_path / "reference")
+    host.kill_libvirtd()
+    client.hurry("first")
+    wait_for(lambda: image(client, "mon-vda")["state"] == "optimized", "the image to be complete")
+    host.start_libvirtd()
+    ended = client.call("task.wait", {"task": "first"})
+    assert ended["status"] == "done", ended
+    assert equal(restore(agent, "mon-vda", tmp_path / "mon"), reference)
+    assert status(client)["state"] == "done" and not status(client)["job"]
+
+
+def test_a_backup_of_somebody_else_is_told_and_ended_only_by_force(agent, client, host):
+    host.virsh("backup-begin", VM)  # a pushed one, to the end: then a pulled one that stays
+    wait_for(lambda: not status(client)["job"], "the end of the pushed one")
+    subprocess.run(["rm", "-f", *map(str, host.own.glob(f"{VM}*.qcow2.*"))], check=True)
+    xml = ("<domainbackup mode='pull'><server transport='unix' socket='/var/tmp/not-ours.sock'/><disks>"
+           "<disk name='vda' backup='yes' type='file'><scratch file='/var/tmp/not-ours'/></disk>"
+           "<disk name='vdb' backup='no'/></disks></domainbackup>")
+    host.virsh("backup-begin", VM, "/dev/stdin", input=xml)
+    shown = status(client)
+    assert shown["state"] == "running" and shown["owner"] == "other"
+    assert client.error("vm.backup", {"vm": VM, "repository": "fast", "image": "x"}).name == "WrongState"
+    assert client.error("vm.cancelBackup", {"vm": VM}).name == "WrongState"
+    client.call("vm.cancelBackup", {"vm": VM, "force": True})
+    assert not status(client)["job"]

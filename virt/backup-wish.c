@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <config.h>
+
+#include "virt/backup-wish.h"
+
+#include <string.h>
+
+#include "virt/backup-steps.h"
+
+bool
+backup_check_args(const struct backup_args *args, struct error **err)
+{
+    if (args->serve)
+        return !args->repository || error_param(err, "repository",
+                                                "is not to be given together with serve: the "
+                                                "caller takes what is served");
+    if (!args->repository)
+        return error_param(err, "repository", "is missing: name one, or serve it");
+    if (!args->image)
+        return error_param(err, "image", "is missing: the images are called IMAGE-DISK");
+    if (args->since && !args->base)
+        return error_param(err, "base",
+                           "is missing: an incremental backup is laid over the images of the one "
+                           "before, BASE-DISK");
+    return !args->base || args->since ||
+           error_param(err, "since", "is missing: which checkpoint the images of 'base' hold");
+}
+
+static bool
+needs_bitmaps(const struct backup_args *args)
+{
+    return args->checkpoint || args->since;
+}
+
+static bool
+is_qcow2(const struct vm_disk *disk)
+{
+    return disk->format && strcmp(disk->format, "qcow2") == 0;
+}
+
+static bool
+choose_named(struct backup *backup, const struct backup_args *args, const struct vm *vm,
+             struct error **err)
+{
+    for (char **name = args->disks; *name; name++) {
+        const struct vm_disk *disk = vm_disk_find(vm, *name);
+
+        if (!disk) {
+            error_set(err, ERROR_NOT_FOUND, "VM '%s' has no disk '%s'", vm->name, *name);
+            error_data_text(err, "kind", "disk");
+            return error_data_text(err, "id", "%s", *name);
+        }
+        if (strcmp(disk->device, "disk") != 0 || !disk->source)
+            return error_param(err, "disks", "names '%s', which is no disk with an image", *name);
+        if (needs_bitmaps(args) && !is_qcow2(disk))
+            return error_param(
+                err, "disks",
+                "names '%s', which is %s: only a full backup without a checkpoint can be made "
+                "of it, for it holds no bitmaps of changes as qcow2 does",
+                *name, disk->format ? disk->format : "of no known format");
+        (void)backup_add_disk(backup, disk->target);
+    }
+    return true;
+}
+
+static bool
+choose_disks(struct backup *backup, const struct backup_args *args, const struct vm *vm,
+             struct error **err)
+{
+    if (args->disks && *args->disks)
+        return choose_named(backup, args, vm, err);
+    for (size_t i = 0; i < vm->disk_count; i++) {
+        const struct vm_disk *disk = &vm->disks[i];
+
+        if (strcmp(disk->device, "disk") == 0 && disk->source && !disk->readonly &&
+            (is_qcow2(disk) || !needs_bitmaps(args)))
+            (void)backup_add_disk(backup, disk->target);
+    }
+    return backup->disk_count > 0 ||
+           backup_refuse(
+               "no disk that can be", "a qcow2 disk, or a full backup without a checkpoint", err,
+               "the VM has no writable disk that this can be made of: raw ones hold no bitmaps of changes");
+}
+
+static bool
+name_images(struct backup *backup, const struct backup_args *args, struct error **err)
+{
+    for (size_t i = 0; !args->serve && i < backup->disk_count; i++) {
+        struct backup_disk *disk = &backup->disks[i];
+
+        disk->image = xprintf("%s-%s", args->image, disk->target);
+        disk->base = args->base ? xprintf("%s-%s", args->base, disk->target) : NULL;
+        if (!name_check("image", disk->image, err))
+            return false;
+    }
+    return true;
+}
+
+static bool
+measure_disks(virDomainPtr domain, struct backup *backup, struct error **err)
+{
+    for (size_t i = 0; i < backup->disk_count; i++) {
+        struct backup_disk *disk = &backup->disks[i];
+        virDomainBlockInfo info;
+        virDomainBlockJobInfo job;
+        int status = virDomainGetBlockJobInfo(domain, disk->target, &job, 0);
+
+        if (status > 0) {
+            _cleanup_free_ char *text =
+                xprintf("disk '%s' has a block job: vm.jobs tells of it", disk->target);
+
+            return backup_refuse("a block job", "no block job on its disks", err, text);
+        }
+        if (status < 0 || virDomainGetBlockInfo(domain, disk->target, &info, 0) < 0)
+            return virt_fail(err, domain, "cannot look at disk '%s'", disk->target);
+        disk->size = info.capacity;
+    }
+    return true;
+}
+
+static bool
+check_checkpoints(virDomainPtr domain, const struct backup_args *args, struct error **err)
+{
+    virDomainCheckpointPtr found = NULL;
+
+    if (args->checkpoint)
+        found = virDomainCheckpointLookupByName(domain, args->checkpoint, 0);
+    if (found) {
+        (void)virDomainCheckpointFree(found);
+        error_set(err, ERROR_ALREADY_EXISTS, "'%s' has a checkpoint '%s' already",
+                  virDomainGetName(domain), args->checkpoint);
+        error_data_text(err, "kind", "checkpoint");
+        return error_data_text(err, "id", "%s", args->checkpoint);
+    }
+    if (!args->since)
+        return true;
+    found = virDomainCheckpointLookupByName(domain, args->since, 0);
+    if (!found) {
+        error_set(err, ERROR_NOT_FOUND, "'%s' has no checkpoint '%s': make a full backup",
+                  virDomainGetName(domain), args->since);
+        error_data_text(err, "kind", "checkpoint");
+        return error_data_text(err, "id", "%s", args->since);
+    }
+    (void)virDomainCheckpointFree(found);
+    return true;
+}
+
+bool
+backup_choose(struct backup *backup, const struct backup_args *args, const struct vm *vm,
+              struct error **err)
+{
+    return choose_disks(backup, args, vm, err) && name_images(backup, args, err);
+}
+
+bool
+backup_check(virDomainPtr domain, struct backup *backup, const struct backup_args *args,
+             struct error **err)
+{
+    return check_checkpoints(domain, args, err) && measure_disks(domain, backup, err);
+}
