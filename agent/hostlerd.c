@@ -169,6 +169,7 @@ main(int argc, char **argv)
         { vm_read_verbs, virt },
         { vm_define_verbs, virt },
         { vm_undefine_verbs, virt },
+        { vm_save_verbs, virt },
         { vm_stats_verbs, virt },
         { vm_life_verbs, virt },
         { backup_left_verbs, virt },

@@ -109,8 +109,12 @@ put_serial(struct xml_writer *writer, const struct serial_description *serial)
     for (size_t i = 0; i < ARRAY_COUNT(elements) && !is(kind, "none"); i++) {
         xml_element(writer, elements[i]);
         xml_attr(writer, "type", kind);
-        if (is(kind, "file"))
-            xml_flag(writer, "source", "path", serial->path);
+        if (is(kind, "file")) {
+            xml_element(writer, "source");
+            xml_attr(writer, "path", serial->path);
+            xml_attr(writer, "append", "on"); /* what was said before a restart stays */
+            xml_element_end(writer);
+        }
         xml_element(writer, "target");
         if (i == 1)
             xml_attr(writer, "type", "serial");

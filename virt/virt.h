@@ -25,9 +25,6 @@ extern const struct verb vm_read_verbs[];     /* vm.list status xml */
 extern const struct verb vm_define_verbs[];   /* vm.define create */
 extern const struct verb vm_undefine_verbs[]; /* vm.undefine */
 extern const struct verb vm_life_verbs[];  /* vm.start shutdown reboot reset destroy pause resume */
-extern const struct verb guest_verbs[];    /* vm.guestInfo freeze thaw setPassword */
-extern const struct verb vm_read_verbs[];  /* vm.list status xml */
-extern const struct verb vm_life_verbs[];  /* vm.start shutdown reboot reset destroy pause resume */
 extern const struct verb vm_stats_verbs[]; /* vm.stats */
 extern const struct verb guest_verbs[];    /* vm.guestInfo freeze thaw setPassword */
 extern const struct verb vm_read_verbs[];  /* vm.list status xml */
@@ -43,5 +40,6 @@ extern const struct verb checkpoint_verbs[]; /* vm.checkpoints removeCheckpoint 
 extern const struct verb guest_verbs[];      /* vm.guestInfo freeze thaw setPassword */
 extern const struct verb vm_read_verbs[];    /* vm.list status xml */
 extern const struct verb vm_life_verbs[]; /* vm.start shutdown reboot reset destroy pause resume */
+extern const struct verb vm_save_verbs[]; /* vm.save restore */
 
 #endif

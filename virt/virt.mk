@@ -42,6 +42,7 @@ libhostler_a_SOURCES += \
   virt/vm-merge-verbs.c \
   virt/vm-move-verbs.c \
   virt/vm-read-verbs.c \
+  virt/vm-save-verbs.c \
   virt/vm-settle-verbs.c \
   virt/vm-snapshot-verbs.c \
   virt/vm-stats-verbs.c \

@@ -302,7 +302,8 @@ vm_read(virDomainPtr domain, struct vm **ret_vm, struct error **err)
     vm->reason = vm_reason_of(state, reason);
     vm->persistent = virDomainIsPersistent(domain) > 0;
     vm->autostart = vm->persistent && virDomainGetAutostart(domain, &autostart) == 0 && autostart;
-    saved = vm->persistent ? virDomainHasManagedSaveImage(domain, 0) : 0;
+    /* Libvirt removes what a VM went on from only after it has told that it runs. */
+    saved = vm->persistent && vm->id < 0 ? virDomainHasManagedSaveImage(domain, 0) : 0;
     vm->saved = saved > 0;
     *ret_vm = TAKE(vm);
     return true;

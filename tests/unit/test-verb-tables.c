@@ -67,6 +67,7 @@ static const struct verb *const tables[] = {
     vm_read_verbs,
     vm_settle_verbs,
     vm_snapshot_verbs,
+    vm_save_verbs,
     vm_undefine_verbs,
     vm_stats_verbs,
     volume_life_verbs,

@@ -186,3 +186,31 @@ def test_files_of_the_host_are_for_admins(make_agent, tmp_path):
         error = client.error("vm.create", {"xml": "<domain/>"})
         assert (error.name, error.data["needs"]) == ("Forbidden", "admin")
         assert client.call("vm.define", {"name": "x", **BASICS, "serial": {"kind": "none"}})["vm"] == "x"
+
+
+def ended(client, task):
+    return client.call("task.wait", {"task": task})
+
+
+def test_memory_is_saved_and_restored(client):
+    define(client, disks=[image("a")])
+    error = client.error("vm.save", {"vm": "web1"})
+    assert (error.name, error.data["state"]) == ("WrongState", "shutoff")
+    error = client.error("vm.restore", {"vm": "web1"})
+    assert (error.name, error.data["needs"]) == ("WrongState", "saved memory")
+    client.call("vm.start", {"vm": "web1"})
+    assert client.call("vm.save", {"vm": "web1"}, id="save1")["state"] == "running"
+    status = ended(client, "save1")
+    assert status["status"] == "done" and status["result"]["state"] == "shutoff" and status["result"]["saved"]
+    assert client.call("vm.status", {"vm": "web1"}) == status["result"]
+    error = client.error("vm.undefine", {"vm": "web1"})
+    assert error.name == "WrongState" and "managedSave" in error.data["needs"]
+    assert client.call("vm.restore", {"vm": "web1"}, id="restore1")["saved"]
+    status = ended(client, "restore1")
+    assert status["status"] == "done" and status["result"]["state"] == "running" and not status["result"]["saved"]
+    assert client.error("vm.restore", {"vm": "web1"}).data["state"] == "running"
+    client.call("vm.save", {"vm": "web1"}, id="save2")
+    assert ended(client, "save2")["status"] == "done"
+    assert client.call("vm.undefine", {"vm": "web1", "managedSave": True}) == {}
+    client.call("vm.create", {"name": "gone", **BASICS})
+    assert client.error("vm.save", {"vm": "gone"}).data["state"] == "transient"
