@@ -63,6 +63,21 @@ keep_rate(struct call *call, const char *disk, uint64_t *rate)
     error_free(error);
 }
 
+uint64_t
+disk_job_take_rate(struct call *call, const char *disk)
+{
+    _cleanup_(error_freep) struct error *ignored = NULL;
+    virDomainBlockJobInfo info = { 0 };
+    virDomainPtr domain;
+
+    WORKER_ONLY();
+    if (vm_domain(call, &domain, &ignored) &&
+        virDomainGetBlockJobInfo(domain, disk, &info, VIR_DOMAIN_BLOCK_JOB_INFO_BANDWIDTH_BYTES) >
+            0)
+        call_begin_rate(call, info.bandwidth);
+    return info.bandwidth;
+}
+
 /* Somebody else has ended it, or QEMU could not go on: an event has told which, and is gone. */
 static bool
 was_ended(const struct disk_work *work, const char *disk, struct error **err)

@@ -28,6 +28,8 @@ bool disk_job_look(struct call *call, const char *disk, const char *path,
  */
 enum outcome disk_job_follow(struct call *call, const char *disk, const char *path, uint64_t *rate,
                              enum disk_job_stage *ret_stage);
+/* Of one that an agent before has begun: the bound that it has is the task's to begin with. */
+uint64_t disk_job_take_rate(struct call *call, const char *disk);
 /* Has QEMU go over, and waits for that.  DISK_JOB_OVER then.  Worker. */
 bool disk_job_pivot(struct call *call, const char *disk, const char *path, struct error **err)
     _must_check_;

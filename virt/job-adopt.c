@@ -12,6 +12,8 @@
 #include "virt/disk-work.h"
 #include "virt/job-table.h"
 
+#define AGAIN_MS 500
+
 struct adopted {
     char uuid[UUID_TEXT_SIZE];
     const char *verb;      /* static text */
@@ -222,12 +224,27 @@ told(void *context, const struct vm_news *news)
         search(virt, news->uuid);
 }
 
+static void
+search_again(struct timer *timer)
+{
+    struct virt *virt = CONTAINER_OF(timer, struct virt, adopt_timer);
+
+    /* Else the next connection begins with it. */
+    if (virt->current)
+        search(virt, NULL);
+}
+
+void
+job_adopt_soon(struct virt *virt)
+{
+    timer_arm(virt->agent->loop, &virt->adopt_timer, AGAIN_MS);
+}
+
 void
 job_adopt_open(struct virt *virt)
 {
-    static struct virt_listener listener = { .told = told };
-
     LOOP_ONLY();
-    listener.context = virt;
-    virt_listen(virt, &listener);
+    virt->adopt_timer.fire = search_again;
+    virt->adopt_listener = (struct virt_listener){ .told = told, .context = virt };
+    virt_listen(virt, &virt->adopt_listener);
 }

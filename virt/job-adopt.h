@@ -10,5 +10,7 @@ struct virt;
 
 /* Loop, once. */
 void job_adopt_open(struct virt *virt);
+/* Loop: a task has lost libvirt, and its job may go on: it is looked for in a moment. */
+void job_adopt_soon(struct virt *virt);
 
 #endif

@@ -8,6 +8,7 @@
 #include "agent/base/clock.h"
 #include "agent/base/thread.h"
 #include "agent/task.h"
+#include "virt/job-adopt.h"
 #include "virt/vm-table.h"
 
 #define ENDED_MAX 500
@@ -137,9 +138,10 @@ job_table_end(struct job_table *table, const char *uuid, const char *disk,
     struct vm_job *job = find_running(table, uuid, disk);
 
     LOOP_ONLY();
-    if (job && error && error->code == ERROR_BACKEND_UNAVAILABLE)
+    if (job && error && error->code == ERROR_BACKEND_UNAVAILABLE) {
         free(TAKE(job->task));
-    else if (job)
+        job_adopt_soon(table->virt);
+    } else if (job)
         end(table, job,
             !error                              ? "done"
             : error->code == ERROR_TASK_ABORTED ? "canceled"

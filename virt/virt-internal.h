@@ -54,7 +54,9 @@ struct virt {
     struct timer adoption_timer;
     struct virt_listener adoption_listener;
     struct job_table *jobs;
-    struct backup_table *backups; /* virt/backup-table.h */
+    struct backup_table *backups;        /* virt/backup-table.h */
+    struct virt_listener adopt_listener; /* virt/job-adopt.h */
+    struct timer adopt_timer;
     struct snapshot_provider provider;
     struct gauges gauges;
     struct vm_stats *stats;

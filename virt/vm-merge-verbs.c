@@ -223,13 +223,16 @@ static enum outcome
 merge_begin(struct call *call)
 {
     const struct merge_args *args = call->args;
-    const struct merge_state *state = call->state;
+    struct merge_state *state = call->state;
     struct writer *writer = call_result(call);
     struct error *error = NULL;
 
     if (is_live(call) && !state->goes_on && !begin(call, &error))
         return vm_fail(call, error);
-    call_begin_rate(call, args->bytes_per_second);
+    if (state->goes_on)
+        state->rate = disk_job_take_rate(call, state->disk);
+    else
+        call_begin_rate(call, args->bytes_per_second);
     writer_object(writer);
     writer_member_string(writer, "vm", state->work.use.uuid);
     writer_member_string(writer, "disk", state->disk);

@@ -113,7 +113,8 @@ take_up(struct call *call, const struct disk_chain *chain, struct error **err)
     if (!disk_move_open(state->target, state->note.image, &user, &wish, &state->claim, err)) {
         _cleanup_(disk_source_done) struct disk_source source = { 0 };
 
-        /* Its record is complete: only the old image is left to go. */
+        /* A kill has come before there was a target, or after its record was complete. */
+        state->noted = (*err)->code == ERROR_IMAGE_NOT_FOUND || (*err)->code == ERROR_WRONG_STATE;
         if ((*err)->code != ERROR_WRONG_STATE)
             return false;
         error_free(TAKE(*err));
@@ -247,10 +248,11 @@ move_make(struct call *call)
     struct error *error = NULL;
     virDomainPtr domain;
 
-    if (!make_target(call, &error) || !vm_domain(call, &domain, &error))
+    /* Noted first: so a target that a kill leaves is found, and goes. */
+    if (!vm_domain(call, &domain, &error))
         return call_fail(call, error);
     state->noted = disk_note_write(domain, &state->note, &error);
-    if (!state->noted)
+    if (!state->noted || !make_target(call, &error))
         return call_fail(call, error);
     image_tell(call, state->claim->image, NULL);
     return call_complete(call, NULL);
@@ -305,13 +307,16 @@ static enum outcome
 move_begin(struct call *call)
 {
     const struct move_args *args = call->args;
-    const struct move_state *state = call->state;
+    struct move_state *state = call->state;
     struct writer *writer = call_result(call);
     struct error *error = NULL;
 
     if (is_new(call) && !begin(call, &error))
         return vm_fail(call, error);
-    call_begin_rate(call, args->bytes_per_second);
+    if (state->goes_on)
+        state->rate = disk_job_take_rate(call, state->note.disk);
+    else
+        call_begin_rate(call, args->bytes_per_second);
     writer_object(writer);
     writer_member_string(writer, "vm", state->work.use.uuid);
     writer_member_string(writer, "disk", state->note.disk);

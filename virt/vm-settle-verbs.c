@@ -30,6 +30,26 @@ tell(struct writer *writer, const char *disk, const struct repository *repositor
     writer_end_object(writer);
 }
 
+/* A VM that is off is to know the files that the image is now.  What it knew before can go then. */
+static bool
+renew(struct call *call, const struct disk_chain *chain, struct repository *repository,
+      const char *image, enum disk_found *found, struct error **err)
+{
+    _cleanup_(disk_source_done) struct disk_source source = { 0 };
+    _cleanup_(disk_chain_done) struct disk_chain renewed = { 0 };
+    enum disk_found again;
+
+    if (!disk_describe(repository, image, &source, err))
+        return false;
+    if (strcmp(source.layers[0].path, chain->files[0].path) == 0)
+        return true;
+    if (*found == DISK_AS_RECORDED)
+        *found = DISK_OUTDATED;
+    return disk_work_redefine(call, chain->target, repository, image, err) &&
+           disk_work_look(call, chain->target, &renewed, err) &&
+           disk_work_settle(call, &renewed, repository, image, &again, err);
+}
+
 static bool
 settle_image(struct call *call, const struct disk_chain *chain, struct repository *repository,
              char **image, struct writer *writer, struct error **err)
@@ -45,9 +65,10 @@ settle_image(struct call *call, const struct disk_chain *chain, struct repositor
         tell(writer, chain->target, repository, *image, "in-use");
         return true;
     }
+    if (!work->running && !renew(call, chain, repository, *image, &found, err))
+        return false;
     tell(writer, chain->target, repository, *image, found_name(found));
-    return work->running || found == DISK_AS_RECORDED ||
-           disk_work_redefine(call, chain->target, repository, *image, err);
+    return true;
 }
 
 /* A merge whose job is not there any more tells of itself by the image's record. */

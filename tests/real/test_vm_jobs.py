@@ -3,12 +3,14 @@
 Each beat of the guest is on its disk when its console tells of it, so no image may ever hold fewer."""
 import contextlib
 import os
+import signal
 import subprocess
 
 import pytest
 
 from rig import reader
 from rig.backend import wait_for_backend
+from rig.client import RpcError
 from rig.gluster import wait_for
 from rig.images import data_path
 from rig.tiny import check_beats
@@ -109,18 +111,20 @@ def test_a_snapshot_is_what_the_disk_held_at_one_moment(virt_host, agent, client
     assert error.name == "ImageExists"
     assert client.error("vm.snapshot", {"vm": GUEST, "disks": [{"disk": "vdz"}]}).data["kind"] == "disk"
     assert images(client) == ["one", "web"]
+    run(client, "vm.mergeDisk", disk="vda", base="one")
 
 
 def test_a_merge_leaves_one_image_with_all_that_was_written(virt_host, agent, client, tmp_path):
-    client.call("vm.snapshot", {"vm": GUEST, "disks": [{"disk": "vda", "snapshot": "two"}]})
-    virt_host.wait_beats(GUEST, 3)
+    for name in ("one", "two"):
+        client.call("vm.snapshot", {"vm": GUEST, "disks": [{"disk": "vda", "snapshot": name}]})
+        virt_host.wait_beats(GUEST, 3)
     assert client.error("vm.mergeDisk", {"vm": GUEST, "disk": "vda", "base": "one"}).name == "Conflict"
     for base in ("two", "one"):
         run(client, "vm.mergeDisk", disk="vda", base=base)
         assert base not in images(client)
     assert images(client) == ["web"]
     assert (image(client, "web")["base"], image(client, "web")["state"]) == (None, "optimized")
-    assert [job["state"] for job in jobs(client, kind="merge")] == ["done", "done"]
+    assert {job["state"] for job in jobs(client, kind="merge")} == {"done"}
     assert client.error("vm.mergeDisk", {"vm": GUEST, "disk": "vda"}).name == "WrongState"
     check_disk(virt_host, agent, tmp_path)
 
@@ -159,3 +163,218 @@ def test_a_job_that_others_have_begun_is_told_with_its_end(virt_host, agent, cli
 def test_what_is_as_recorded_is_left_alone(agent, client):
     settled = client.call("vm.settle", {"vm": GUEST})["disks"]
     assert settled == [{"disk": "vda", "repository": "fast", "image": "web", "found": "as-recorded"}]
+
+
+def settled(client):
+    """Once what a new agent goes on with has ended."""
+    wait_for(lambda: not client.call("task.list", {"status": "running", "idPrefix": ""})["tasks"], "the agent's own tasks")
+
+
+def restarted(virt_host, agent, wrapper=()):
+    """The agent, killed if it lives, and started again; a client of it."""
+    for pid, _ in virt_host.cell.processes("hostlerd"):  # it does not die with strace
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    agent.kill()
+    wait_for(lambda: not list(virt_host.cell.processes("hostlerd")), "the end of the agent")
+    agent.wrapper = [*virt_host.enter, *wrapper]
+    agent.start()
+    client = agent.connect()
+    wait_for_backend(client, "libvirt")
+    return client
+
+
+def killed_at(virt_host, agent, act, change, repository):
+    """The agent is killed at its act-th fsync of 'change' and started again; then the image 'web' holds all."""
+    strace = ("strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fsync", "-e",
+              f"inject=fsync:signal=SIGKILL:when={act}")
+    with contextlib.suppress(AssertionError, ConnectionError), restarted(virt_host, agent, strace) as client:
+        change(client)
+    client = restarted(virt_host, agent)
+    settled(client)
+    virt_host.wait_beats(GUEST)
+    clean(client)
+    return client
+
+
+def clean(client):
+    """What a kill leaves is freed, and nothing that the guest has open."""
+    for repository in ("fast", "slow"):
+        for problem in client.run("repository.check", {"repository": repository})["result"]["problems"]:
+            if problem["kind"] == "clean":
+                client.run("repository.fix", {"repository": repository, "fix": problem["fix"]})
+
+
+def unless(name, change):
+    """What it says, but for the error that tells that it was done before."""
+    def run_it(client):
+        try:
+            change(client)
+        except RpcError as error:
+            if error.name != name:
+                raise
+    return run_it
+
+
+def test_an_agent_killed_at_any_act_leaves_nothing_lost(virt_host, agent, tmp_path):
+    kills = range(1, int(os.environ.get("HOSTLER_KILLS", "2")) + 1)
+    for act in kills:
+        name = f"kill{act}"
+
+        def snapshot(client):
+            client.call("vm.snapshot", {"vm": GUEST, "disks": [{"disk": "vda", "snapshot": name}]})
+
+        def merge(client):
+            run(client, "vm.mergeDisk", disk="vda", base=name)
+
+        def move(client):
+            run(client, "vm.moveDisk", disk="vda", targetRepository=elsewhere)
+
+        here, _ = place_of(agent)
+        elsewhere = {"fast": "slow", "slow": "fast"}[here]
+        with killed_at(virt_host, agent, act, snapshot, here) as client:
+            check_disk(virt_host, agent, tmp_path, repository=here)
+            unless("ImageExists", snapshot)(client)
+            assert (image(client, "web", here)["base"], image(client, "web", here)["state"]) == (name, "optimized")
+            assert image(client, name, here)["state"] == "optimized"
+        with killed_at(virt_host, agent, act, merge, here) as client:
+            check_disk(virt_host, agent, tmp_path, repository=here)
+            if image(client, "web", here)["base"] == name:
+                merge(client)
+            assert images(client, here) == ["web"]
+            assert (image(client, "web", here)["base"], image(client, "web", here)["state"]) == (None, "optimized")
+        with killed_at(virt_host, agent, act, move, here) as client:
+            check_disk(virt_host, agent, tmp_path, repository=place(client)[0])
+            if place(client)[0] == here:
+                move(client)
+            assert (images(client, here), images(client, elsewhere)) == ([], ["web"])
+            check_disk(virt_host, agent, tmp_path, repository=elsewhere)
+            assert "<job " not in virt_host.virsh("dumpxml", GUEST).stdout
+
+
+def filled(virt_host):
+    """The guest has written enough for a job to take its time."""
+    virt_host.wait_beats(GUEST, 25)
+
+
+def began(client, verb, **arguments):
+    """A job that does not end by itself; its task."""
+    task = f"{verb}-{os.urandom(4).hex()}"
+    client.call(verb, {"vm": GUEST, "disk": "vda", "bytesPerSecond": 65536, **arguments}, id=task)
+    (job,) = jobs(client, task=task)
+    assert (job["state"], job["bytesPerSecond"]) == ("running", 65536)
+    return task
+
+
+def adopted(client, kind, before):
+    """The task of the agent's own that is at the job, which another was at before."""
+    found = []
+
+    def there():
+        found[:] = [job for job in jobs(client, kind=kind, state="running")
+                    if job["task"] not in (None, before)]
+        return found
+    wait_for(there, "the job to be adopted")
+    assert found[0]["bytesPerSecond"] == 65536
+    return found[0]["task"]
+
+
+def concluded(client, task):
+    client.call("task.throttle", {"task": task, "bytesPerSecond": 0})
+    status = client.call("task.wait", {"task": task})
+    assert status["status"] == "done", status
+
+
+@pytest.mark.parametrize("killed", ["agent", "libvirtd"])
+def test_a_job_outlives_what_is_killed_beside_it(virt_host, agent, tmp_path, killed):
+    def kill():
+        if killed == "agent":
+            return restarted(virt_host, agent)
+        virt_host.restart_libvirtd()
+        client = agent.connect()
+        wait_for_backend(client, "libvirt")
+        return client
+
+    with agent.connect() as client:
+        wait_for_backend(client, "libvirt")
+        here, _ = place(client)
+        elsewhere = {"fast": "slow", "slow": "fast"}[here]
+        client.call("vm.snapshot", {"vm": GUEST, "disks": [{"disk": "vda", "snapshot": "base"}]})
+        filled(virt_host)
+        task = began(client, "vm.mergeDisk", base="base")
+    with kill() as client:
+        assert image(client, "web", here)["state"] == "degraded" and image(client, "base", here)["state"] == "broken"
+        concluded(client, adopted(client, "merge", task))
+        assert images(client, here) == ["web"] and jobs(client)[0]["state"] == "done"
+        check_disk(virt_host, agent, tmp_path, repository=here)
+        task = began(client, "vm.moveDisk", targetRepository=elsewhere)
+    with kill() as client:
+        assert image(client, "web", elsewhere)["state"] == "broken"
+        concluded(client, adopted(client, "move", task))
+        assert (images(client, here), images(client, elsewhere)) == ([], ["web"])
+        check_disk(virt_host, agent, tmp_path, repository=elsewhere)
+
+
+def test_what_is_aborted_leaves_the_guest_its_disk(virt_host, agent, client, tmp_path):
+    here, _ = place(client)
+    elsewhere = {"fast": "slow", "slow": "fast"}[here]
+    filled(virt_host)
+    task = began(client, "vm.moveDisk", targetRepository=elsewhere)
+    client.call("task.abort", {"task": task})
+    assert client.call("task.wait", {"task": task})["status"] == "aborted"
+    assert images(client, elsewhere) == [] and jobs(client)[0]["state"] == "canceled"
+    client.call("vm.snapshot", {"vm": GUEST, "disks": [{"disk": "vda", "snapshot": "base"}]})
+    filled(virt_host)
+    task = began(client, "vm.mergeDisk")
+    client.call("task.abort", {"task": task})
+    assert client.call("task.wait", {"task": task})["status"] == "aborted"
+    assert (image(client, "web", here)["state"], image(client, "base", here)["state"]) == ("degraded", "broken")
+    check_disk(virt_host, agent, tmp_path, repository=here)
+    run(client, "vm.mergeDisk", disk="vda", base="base")
+    assert images(client, here) == ["web"] and image(client, "web", here)["state"] == "optimized"
+    check_disk(virt_host, agent, tmp_path, repository=here)
+
+
+def test_a_qemu_that_dies_in_a_job_starts_again_with_all(virt_host, agent, client, tmp_path):
+    here, _ = place(client)
+    elsewhere = {"fast": "slow", "slow": "fast"}[here]
+    began(client, "vm.moveDisk", targetRepository=elsewhere)
+    shown = killed_qemu(virt_host, client)
+    assert images(client, elsewhere) == [] and check_beats(contents(agent, tmp_path, "web", here)) >= shown
+    client.call("vm.start", {"vm": GUEST})
+    virt_host.wait_beats(GUEST)
+    client.call("vm.snapshot", {"vm": GUEST, "disks": [{"disk": "vda", "snapshot": "base"}]})
+    filled(virt_host)
+    began(client, "vm.mergeDisk")
+    shown = killed_qemu(virt_host, client)
+    assert image(client, "web", here)["state"] == "degraded"
+    assert check_beats(contents(agent, tmp_path, "web", here)) >= shown
+    run(client, "vm.mergeDisk", disk="vda", base="base")  # at rest
+    assert images(client, here) == ["web"] and check_beats(contents(agent, tmp_path, "web", here)) >= shown
+    client.call("vm.snapshot", {"vm": GUEST, "disks": [{"disk": "vda", "snapshot": "off"}]})
+    assert image(client, "web", here)["base"] == "off"
+    client.call("vm.start", {"vm": GUEST})
+    virt_host.wait_beats(GUEST)
+    run(client, "vm.mergeDisk", disk="vda", base="off")  # its base is known by its own name
+    assert "off" not in images(client, here) or image(client, "off", here)["state"] == "broken"
+    check_disk(virt_host, agent, tmp_path, repository=here)
+    client.call("vm.destroy", {"vm": GUEST})
+    settled(client)
+    wait_for(lambda: images(client, here) == ["web"], "what waited for the VM to go")
+    assert image(client, "web", here)["state"] == "optimized"
+    client.call("vm.start", {"vm": GUEST, "paused": True})
+    client.call("vm.resume", {"vm": GUEST})
+
+
+def killed_qemu(virt_host, client):
+    """How many beats its console has told of, once all that follows has ended."""
+    virt_host.kill_qemu(GUEST)
+    wait_for(lambda: client.call("vm.status", {"vm": GUEST})["state"] in ("shutoff", "crashed"), "the VM to be off")
+    settled(client)
+    return virt_host.beats(GUEST)
+
+
+def place_of(agent):
+    with agent.connect() as client:
+        wait_for_backend(client, "libvirt")
+        return place(client)
