@@ -181,6 +181,7 @@ main(int argc, char **argv)
         { vm_move_verbs, virt },
         { vm_settle_verbs, virt },
         { vm_snapshot_verbs, virt },
+        { migration_verbs, virt },
     };
     struct error *error = NULL;
     struct config *config;

@@ -37,6 +37,20 @@ static const struct known_failure failures[] = {
     { VIR_ERR_OPERATION_INVALID, "not running", ERROR_WRONG_STATE, NULL, "a running VM" },
     { VIR_ERR_OPERATION_INVALID, "already running", ERROR_WRONG_STATE, NULL, "a VM that is off" },
     { VIR_ERR_OPERATION_INVALID, "already active", ERROR_WRONG_STATE, NULL, "a VM that is off" },
+    { VIR_ERR_MIGRATE_UNSAFE, NULL, ERROR_WRONG_STATE, NULL,
+      "disks with cache 'none' or 'directsync' that both hosts share, or 'unsafe'" },
+    { VIR_ERR_INTERNAL_ERROR, "to the same host", ERROR_WRONG_STATE, NULL,
+      "a target that is another host: 'host_uuid' in its libvirtd.conf tells it apart" },
+    { VIR_ERR_OPERATION_INVALID, "post-copy", ERROR_WRONG_STATE, NULL,
+      "a migration that is not in post-copy: the VM is on the target already" },
+    { VIR_ERR_OPERATION_INVALID, "block job", ERROR_WRONG_STATE, NULL,
+      "no block job on the VM's disks" },
+    { VIR_ERR_SYSTEM_ERROR, "unable to connect to server", ERROR_BACKEND_UNAVAILABLE, NULL, NULL },
+    { VIR_ERR_OPERATION_FAILED, "connect to remote libvirt", ERROR_BACKEND_UNAVAILABLE, NULL,
+      NULL },
+    { VIR_ERR_SYSTEM_ERROR, "Cannot recv data", ERROR_BACKEND_UNAVAILABLE, NULL, NULL },
+    { VIR_ERR_SYSTEM_ERROR, "certificate", ERROR_BACKEND_UNAVAILABLE, NULL, NULL },
+    { VIR_ERR_AUTH_FAILED, NULL, ERROR_BACKEND_UNAVAILABLE, NULL, NULL },
     /* the test driver's */
     { VIR_ERR_INTERNAL_ERROR, "not running", ERROR_WRONG_STATE, NULL, "a running VM" },
     { VIR_ERR_INTERNAL_ERROR, "already running", ERROR_WRONG_STATE, NULL, "a VM that is off" },
@@ -49,6 +63,33 @@ static const struct known_failure failures[] = {
     { VIR_ERR_BLOCK_COPY_ACTIVE, NULL, ERROR_WRONG_STATE, NULL, "no block job on that disk" },
     { VIR_ERR_OPERATION_ABORTED, NULL, ERROR_TASK_ABORTED, NULL, NULL },
 };
+
+/* What some of libvirt 9.0's and QEMU 7.2's words mean: they stand in front of them. */
+static const struct plain_words {
+    int code;
+    const char *words, *plain;
+} plain_words[] = {
+    { VIR_ERR_SYSTEM_ERROR, "unable to connect to server", "libvirt cannot reach it" },
+    { VIR_ERR_OPERATION_FAILED, "connect to remote libvirt", "libvirt cannot reach it" },
+    { VIR_ERR_SYSTEM_ERROR, "Cannot recv data", "libvirt cannot reach it" },
+    { VIR_ERR_SYSTEM_ERROR, "certificate", "libvirtd has no certificates for it" },
+    { VIR_ERR_AUTH_FAILED, "", "its libvirtd does not let this host's in" },
+    { VIR_ERR_CPU_INCOMPATIBLE, "", "its cpu lacks what the VM's has" },
+    { VIR_ERR_OPERATION_FAILED, "CPU", "its cpu lacks what the VM's has" },
+    { VIR_ERR_INTERNAL_ERROR, "access credentials", "QEMU has no certificate, here or there" },
+    { VIR_ERR_INTERNAL_ERROR, "find an available port", "the port is taken there" },
+    { VIR_ERR_OPERATION_FAILED, "unused port in range", "all its ports for that are taken" },
+};
+
+/* "" or "MEANING: ", to be freed. */
+static char *
+plainly(int code, const char *words)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(plain_words); i++)
+        if (plain_words[i].code == code && strstr(words, plain_words[i].words))
+            return xprintf("%s: ", plain_words[i].plain);
+    return xstrdup("");
+}
 
 const char *
 virt_words(void)
@@ -99,6 +140,8 @@ add_data(struct error **err, const struct known_failure *known, virDomainPtr dom
         error_data_number(err, "retryAfterMs", 1000);
     if (!known || !known->needs)
         error_data_text(err, "backend", "libvirt");
+    if (known && known->meaning == ERROR_BACKEND_UNAVAILABLE)
+        error_data_text(err, "reason", "%s", words);
     error_data_number(err, "code", code);
     error_data_text(err, "text", "%s", words);
 }
@@ -120,6 +163,7 @@ tell(struct error **err, const struct failure *failure, virConnectPtr connect, v
      const char *what)
 {
     const struct known_failure *known = find(failure->code, failure->words);
+    _cleanup_free_ char *plain = plainly(failure->code, failure->words);
 
     if (connect && virConnectIsAlive(connect) != 1) {
         error_set(err, ERROR_BACKEND_UNAVAILABLE, "%s: the connection to libvirt was lost: %s",
@@ -127,7 +171,8 @@ tell(struct error **err, const struct failure *failure, virConnectPtr connect, v
         error_data_text(err, "backend", "libvirt");
         return error_data_text(err, "reason", "%s", failure->words);
     }
-    error_set(err, known ? known->meaning : ERROR_BACKEND_FAILED, "%s: %s", what, failure->words);
+    error_set(err, known ? known->meaning : ERROR_BACKEND_FAILED, "%s: %s%s", what, plain,
+              failure->words);
     add_data(err, known, domain, failure->code, failure->words);
     return false;
 }

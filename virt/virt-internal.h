@@ -15,6 +15,7 @@
 #include "virt/news.h"
 #include "virt/virt.h"
 
+struct migrations;
 struct adoption;
 struct stale_seen;
 struct backup_table;
@@ -27,6 +28,7 @@ struct job_table;
 struct virt {
     struct agent *agent; /* set by virt_open() */
     struct storage *storage;
+    struct migrations *migrations;      /* virt/migration-watch.h */
     struct virt_connection *connection; /* or NULL: none is wanted */
     virConnectPtr connect; /* for calls; a reference of the loop's own; NULL while there is none */
     virConnectPtr reader_connect; /* for reading only; likewise */

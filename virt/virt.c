@@ -12,6 +12,7 @@
 #include "virt/adoption.h"
 #include "virt/backup-table.h"
 #include "virt/connection.h"
+#include "virt/migration-watch.h"
 #include "virt/freeze.h"
 #include "virt/offer.h"
 #include "virt/places.h"
@@ -77,6 +78,7 @@ virt_open(struct virt *virt, struct agent *agent)
     adoption_open(virt);
     virt->jobs = job_table_new(virt);
     job_adopt_open(virt);
+    virt->migrations = migrations_open(virt);
     if (strcmp(agent->config->libvirt_uri, "none") == 0) {
         virt->reason = xstrdup(SWITCHED_OFF);
         backend_set(agent, "libvirt", false, NULL, SWITCHED_OFF);

@@ -41,5 +41,7 @@ extern const struct verb guest_verbs[];      /* vm.guestInfo freeze thaw setPass
 extern const struct verb vm_read_verbs[];    /* vm.list status xml */
 extern const struct verb vm_life_verbs[]; /* vm.start shutdown reboot reset destroy pause resume */
 extern const struct verb vm_save_verbs[]; /* vm.save restore */
+/* vm.migrate cancelMigration migration */
+extern const struct verb migration_verbs[];
 
 #endif

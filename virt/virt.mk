@@ -26,6 +26,14 @@ libhostler_a_SOURCES += \
   virt/job-adopt.c virt/job-adopt.h \
   virt/job-look.c virt/job-look.h \
   virt/job-table.c virt/job-table.h \
+  virt/migration-args.c virt/migration-args.h \
+  virt/migration-ask.c virt/migration-ask.h \
+  virt/migration-find.c \
+  virt/migration-internal.h \
+  virt/migration-target.c virt/migration-target.h \
+  virt/migration-verbs.c \
+  virt/migration-watch.c virt/migration-watch.h \
+  virt/migration.c virt/migration.h \
   virt/news-register.c \
   virt/news.c virt/news.h \
   virt/offer.c virt/offer.h \
@@ -52,6 +60,7 @@ libhostler_a_SOURCES += \
   virt/vm-undefine-verbs.c \
   virt/vm.c virt/vm.h
 
+UNIT_TESTS += tests/unit/test-migration
 UNIT_TESTS += tests/unit/test-guest-info tests/unit/test-offer tests/unit/test-vm tests/unit/test-vm-figures
 UNIT_TESTS += tests/unit/test-backup
 UNIT_TESTS += tests/unit/test-description tests/unit/test-domain-xml

@@ -45,6 +45,7 @@ static const struct verb *const tables[] = {
     image_serve_verbs,
     image_snapshot_verbs,
     image_verbs,
+    migration_verbs,
     option_verbs,
     peer_verbs,
     profile_verbs,

@@ -1,0 +1,346 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A VM that counts on its disk moves between two hosts, again and again: its count never goes back, whatever is killed
+meanwhile, and what both agents tell is true."""
+import os
+import shutil
+
+import pytest
+
+from rig.gluster import wait_for
+from rig.tiny import check_beats, count_beats
+from rig.virt import domain_xml
+
+VM = "roamer"
+SLOW = 4 << 20  # of 128 MiB: some 20 s, which no test waits for
+LONG = bool(os.environ.get("HOSTLER_SOAK"))
+SOAK = pytest.mark.skipif(not LONG, reason="in the long form only: make soak")
+
+
+class Roamer:
+    """The VM, the two hosts, and an agent on each: 'here' is where it runs when a test begins."""
+
+    def __init__(self, pair, make_agent):
+        self.pair = pair
+        self.disk = pair.shared / f"{VM}.raw"
+        where = [host for host in pair.hosts if host.domain_state(VM) in ("running", "paused")]
+        if not where:
+            for host in pair.hosts:
+                host.remove_guest(VM)
+            pair.hosts[0].start_guest(VM, folder=pair.shared, beat="/dev/vda")
+            where = pair.hosts[:1]
+        self.here = where[0]
+        self.there = next(host for host in pair.hosts if host is not self.here)
+        self.there.remove_guest(VM)
+        self.agents = {host: make_agent(host.name, **host.agent_options()) for host in pair.hosts}
+        self.clients = {}
+        for host in pair.hosts:
+            self.connect(host)
+        self.beats = count_beats(self.disk)
+
+    def connect(self, host):
+        self.clients[host] = client = self.agents[host].connect()
+        client.call("event.subscribe", {"topics": ["vm.*", "host.backend"], "snapshot": True})
+        if not any(each["backend"] == "libvirt" and each["state"] == "available"
+                   for each in client.call("host.info")["backends"]):
+            client.event(lambda event: event["params"].get("topic") == "host.backend"
+                         and event["params"]["data"]["state"] == "available")
+
+    def restart_agent(self, host):
+        self.clients.pop(host).close()
+        self.agents[host].kill()
+        self.agents[host].start()
+        self.connect(host)
+
+    def call(self, host, verb, params=None, **options):
+        return self.clients[host].call(verb, {"vm": VM, **(params or {})}, **options)
+
+    def error(self, verb, params=None, host=None):
+        return self.clients[host or self.here].error(verb, {"vm": VM, **(params or {})})
+
+    def migrate(self, **params):
+        """Begins, and answers the task's id and what vm.migrate has answered."""
+        client = self.clients[self.here]
+        task = client.request("vm.migrate", {"vm": VM, "target": self.there.migration_uri, **params})
+        reply = client.wait(task)
+        assert "error" not in reply, reply
+        return task, reply["result"]
+
+    def end(self, task):
+        return self.clients[self.here].call("task.wait", {"task": task})
+
+    def known(self, host):
+        """What vm.migration says of it there; None: nothing."""
+        found = self.call(host, "vm.migration")["migrations"]
+        return found[0] if found else None
+
+    def wait_told(self, host, *states):
+        """The event that tells of one of these states."""
+        return self.clients[host].event(lambda event: event["params"].get("topic") == "vm.migration"
+                                        and event["params"]["data"]["vm"] == VM
+                                        and event["params"]["data"]["state"] in states)["params"]["data"]
+
+    def wait_known(self, host, *states):
+        found = {}
+
+        def is_so():
+            found.update(self.known(host) or {})
+            return found.get("state") in states
+        wait_for(is_so, f"{' or '.join(states)} on {host.name}")
+        return found
+
+    def wait_beats(self):
+        """It counts, from where it was on."""
+        before = count_beats(self.disk)
+        assert before >= self.beats, "the count has gone back"
+        wait_for(lambda: count_beats(self.disk) > before + 2, "beats on the disk")
+        self.beats = count_beats(self.disk)
+
+    def check_disk(self, host, tmp_path):
+        """Its disk is what it has written, all of it and nothing else."""
+        host.virsh("suspend", VM)
+        copy = shutil.copy(self.disk, tmp_path / "copy")
+        host.virsh("resume", VM)
+        assert check_beats(copy) >= self.beats
+
+    def check_arrived(self, tmp_path):
+        assert self.there.domain_state(VM) == "running" and VM not in self.here.qemu_pids()
+        wait_for(lambda: self.call(self.there, "vm.status")["state"] == "running", "the target's agent to tell so")
+        self.wait_beats()
+        self.check_disk(self.there, tmp_path)
+
+    def check_stayed(self):
+        assert self.here.domain_state(VM) == "running"
+        wait_for(lambda: VM not in self.there.qemu_pids(), "the end of QEMU on the target")
+        self.wait_beats()
+
+
+@pytest.fixture
+def roamer(virt_pair, make_agent):
+    roamer = Roamer(virt_pair, make_agent)
+    yield roamer
+    for client in roamer.clients.values():
+        client.close()
+
+
+def test_a_vm_moves_while_it_runs(roamer, tmp_path):
+    here, there = roamer.here, roamer.there
+    task, begun = roamer.migrate(bytesPerSecond=SLOW)
+    assert begun["state"] == "running" and begun["direction"] == "outgoing" and begun["task"] == task, begun
+    assert begun["target"] == there.migration_uri and begun["data"]["total"] > 128 << 20, begun
+    assert roamer.error("vm.migrate", {"target": there.migration_uri}).name == "WrongState"
+    coming = roamer.wait_known(there, "running")
+    assert coming["direction"] == "incoming" and coming["id"] == begun["id"] and coming["task"] == task, coming
+    error = roamer.error("vm.cancelMigration", host=there)
+    assert error.name == "WrongState" and error.data["needs"] == "the source host", error
+    roamer.wait_beats()
+    roamer.clients[here].hurry(task)
+    status = roamer.end(task)
+    assert status["status"] == "done", status
+    for host, direction in ((here, "outgoing"), (there, "incoming")):
+        told = roamer.wait_told(host, "done")
+        assert told["direction"] == direction and told["id"] == begun["id"] and told["error"] is None, told
+        assert told["downtimeMs"] is not None and told["memory"]["processed"] > 0, told
+        assert roamer.known(host) == told
+    assert status["result"] == roamer.known(here)
+    assert roamer.clients[here].call("vm.list")["vms"] == []
+    assert [each["vm"] for each in roamer.clients[there].call("vm.list")["vms"]] == [VM]
+    roamer.check_arrived(tmp_path)
+    # What the target knows, it knows from the VM itself; the source has forgotten it with its agent.
+    before = roamer.known(there)
+    for host in (here, there):
+        roamer.restart_agent(host)
+    wait_for(lambda: roamer.known(there) is not None, "what the VM's metadata tell")
+    assert roamer.known(there) == before
+    error = roamer.error("vm.migration")
+    assert error.name == "NotFound" and "the host that it went to tells" in str(error), error
+
+
+def test_a_migration_that_cannot_be_is_refused_with_the_reason(roamer):
+    for target, reason in (("qemu:///system", "own libvirt"),
+                           ("qemu+tcp://10.77.3.12/system?command=/tmp/x", "/system"),
+                           ("qemu+unix://10.77.3.12/system", "must be the target's libvirt"),
+                           ("qemu+ssh://-oProxyCommand=x/system", "must name a host")):
+        error = roamer.error("vm.migrate", {"target": target})
+        assert error.name == "InvalidParams" and error.data["param"] == "target", error
+        assert reason in error.data["reason"], error
+    good = {"target": roamer.there.migration_uri}
+    for more, param in (({"migrateUri": "unix:///tmp/x"}, "migrateUri"), ({"listenAddress": "host2"}, "listenAddress"),
+                        ({"disks": ["vda"]}, "disks"), ({"storage": "full", "disks": ["vdz"]}, "disks"),
+                        ({"postcopyAfter": 1}, "postcopyAfter"), ({"timeout": 5, "onTimeout": "postcopy"}, "onTimeout")):
+        error = roamer.error("vm.migrate", {**good, **more})
+        assert error.name == "InvalidParams" and error.data["param"] == param, error
+    error = roamer.error("vm.migrate", {**good, "recover": True})
+    assert error.name == "WrongState" and error.data["needs"] == "interrupted", error
+    error = roamer.error("vm.migrate", {"target": roamer.here.migration_uri})
+    assert error.name == "WrongState" and "host_uuid" in error.data["needs"], error
+    error = roamer.error("vm.migrate", {"target": f"qemu+tcp://{roamer.there.address}:1/system"})
+    assert error.name == "BackendUnavailable" and "libvirt cannot reach it" in error.message, error
+    assert "refused" in error.data["reason"], error
+    error = roamer.error("vm.migrate", {**good, "tls": True})
+    assert error.name == "BackendFailed" and "certificate" in error.message, error
+    assert "ca-cert.pem" in error.data["text"], error
+    error = roamer.error("vm.migrate", {**good, "migrateUri": f"tcp://{roamer.there.address}:16509"})
+    assert error.name == "BackendFailed" and "port" in error.message, error
+    failed = roamer.known(roamer.here)
+    assert failed["state"] == "failed" and failed["error"]["data"]["name"] == "BackendFailed", failed
+    assert roamer.error("vm.cancelMigration").data["state"] == "failed"
+    for verb in ("migration", "cancelMigration"):
+        assert roamer.clients[roamer.here].error(f"vm.{verb}", {"vm": "nobody"}).name == "NotFound"
+    roamer.check_stayed()
+
+
+def test_a_migration_is_cancelled_by_its_task_and_by_anybody(roamer):
+    here, there = roamer.here, roamer.there
+    task, _ = roamer.migrate(bytesPerSecond=SLOW)
+    answer = roamer.call(here, "vm.cancelMigration")
+    assert answer["state"] == "aborted" and answer["task"] == task, answer
+    status = roamer.end(task)
+    assert status["status"] == "failed" and status["error"]["data"]["name"] == "TaskAborted", status
+    assert roamer.wait_known(there, "failed")["error"]["message"].startswith("the VM did not come")
+    roamer.check_stayed()
+    task, _ = roamer.migrate(bytesPerSecond=SLOW)
+    roamer.clients[here].call("task.abort", {"task": task})
+    assert roamer.end(task)["status"] == "aborted"
+    assert roamer.known(here)["state"] == "aborted"
+    assert roamer.error("vm.cancelMigration").name == "WrongState"
+    roamer.check_stayed()
+    roamer.restart_agent(here)
+    wait_for(lambda: roamer.known(here) is not None, "what the VM's metadata tell")
+    kept = roamer.known(here)
+    assert kept["state"] == "aborted" and kept["task"] == task, kept
+
+
+def test_a_migration_outlives_both_agents(roamer, tmp_path):
+    here, there = roamer.here, roamer.there
+    task, begun = roamer.migrate(bytesPerSecond=SLOW)
+    for host in (here, there):
+        roamer.restart_agent(host)
+    going = roamer.wait_known(here, "running")
+    assert (going["id"], going["task"], going["target"]) == (begun["id"], task, there.migration_uri), going
+    assert going["memory"]["total"] > 0 and going["direction"] == "outgoing", going
+    assert roamer.wait_known(there, "running")["id"] == begun["id"]
+    here.virsh("migrate-setspeed", VM, 1000)
+    for host in (here, there):
+        ended = roamer.wait_told(host, "done")
+        assert ended["id"] == begun["id"] and ended["downtimeMs"] is not None, ended
+    roamer.check_arrived(tmp_path)
+
+
+def test_a_newborn_agent_cancels_what_runs(roamer):
+    here = roamer.here
+    _, begun = roamer.migrate(bytesPerSecond=SLOW)
+    roamer.restart_agent(here)
+    assert roamer.wait_known(here, "running")["id"] == begun["id"]
+    assert roamer.call(here, "vm.cancelMigration")["state"] == "aborted"
+    roamer.check_stayed()
+
+
+@SOAK
+def test_a_newborn_agent_keeps_the_rules(roamer):
+    here = roamer.here
+    _, begun = roamer.migrate(bytesPerSecond=SLOW, timeout=3)
+    roamer.restart_agent(here)
+    ended = roamer.wait_told(here, "aborted")
+    assert ended["id"] == begun["id"] and "3 s" in ended["note"], ended
+    roamer.check_stayed()
+
+
+def check_postcopy(roamer, task, tmp_path):
+    here, there = roamer.here, roamer.there
+    for host in (here, there):
+        assert roamer.wait_told(host, "postcopy")["id"]
+    error = roamer.error("vm.cancelMigration")
+    assert error.name == "WrongState" and "post-copy" in error.message, error
+    roamer.clients[here].hurry(task)
+    status = roamer.end(task)
+    assert status["status"] == "done", status
+    assert roamer.known(here)["memory"]["postcopyRequests"] is not None
+    roamer.check_arrived(tmp_path)
+
+
+def test_a_vm_goes_over_before_its_memory(roamer, tmp_path):
+    task, _ = roamer.migrate(bytesPerSecond=SLOW, postcopy=True, postcopyBytesPerSecond=SLOW, timeout=1,
+                             onTimeout="postcopy")
+    check_postcopy(roamer, task, tmp_path)
+
+
+@SOAK
+def test_a_vm_that_writes_too_fast_goes_over_after_some_passes(roamer, tmp_path):
+    roamer.here.run_in_guest(VM, "until [ -e /run/stop ]; do dd if=/dev/urandom of=/run/dirt bs=1M count=24; done "
+                             ">/dev/null 2>&1 &")
+    task, _ = roamer.migrate(bytesPerSecond=16 << 20, maxDowntimeMs=1, postcopy=True, postcopyAfter=2,
+                             postcopyBytesPerSecond=SLOW)
+    check_postcopy(roamer, task, tmp_path)
+    roamer.there.run_in_guest(VM, "touch /run/stop")
+
+
+@SOAK
+def test_a_vm_that_does_not_come_to_an_end_is_paused_until_it_is_there(roamer, tmp_path):
+    task, _ = roamer.migrate(bytesPerSecond=SLOW, timeout=1, onTimeout="pause")
+    wait_for(lambda: "paused" in (roamer.known(roamer.here)["note"] or ""), "the pause")
+    roamer.clients[roamer.here].hurry(task)
+    assert roamer.end(task)["status"] == "done"
+    roamer.check_arrived(tmp_path)
+
+
+def test_the_target_dies_in_the_middle(roamer):
+    here, there = roamer.here, roamer.there
+    task, _ = roamer.migrate(bytesPerSecond=SLOW)
+    there.kill_qemu(VM)
+    status = roamer.end(task)
+    assert status["status"] == "failed" and status["error"]["data"]["name"] == "BackendFailed", status
+    assert roamer.known(here)["state"] == "failed"
+    assert roamer.wait_known(there, "failed")["direction"] == "incoming"
+    roamer.check_stayed()
+
+
+@SOAK
+def test_the_targets_libvirtd_dies_in_the_middle(roamer):
+    here, there = roamer.here, roamer.there
+    task, _ = roamer.migrate(bytesPerSecond=SLOW)
+    there.kill_libvirtd()
+    status = roamer.end(task)
+    assert status["status"] == "failed", status
+    assert roamer.known(here)["state"] == "failed"
+    there.start_libvirtd()
+    assert roamer.wait_known(there, "failed")["direction"] == "incoming"
+    roamer.check_stayed()
+
+
+@SOAK
+def test_the_sources_libvirtd_dies_in_the_middle(roamer):
+    here, there = roamer.here, roamer.there
+    task, begun = roamer.migrate(bytesPerSecond=SLOW)
+    here.kill_libvirtd()
+    status = roamer.end(task)
+    assert status["status"] == "failed" and status["error"]["data"]["name"] == "BackendUnavailable", status
+    here.start_libvirtd()
+    ended = roamer.wait_known(here, "failed")
+    assert ended["id"] == begun["id"] and "still here" in ended["error"]["message"], ended
+    roamer.check_stayed()
+
+
+def test_disks_go_over_too(roamer, tmp_path):
+    """Of a VM whose disks only the source sees: those that were made for it on the target hold what it has written."""
+    here, there = roamer.here, roamer.there
+    name = "settler"
+    path = here.make_disk(name)
+    there.make_disk(name)
+    here.start_domain(domain_xml(name, [path], beat="/dev/vda"))
+    try:
+        here.wait_beats(name, 3)
+        client = roamer.clients[here]
+        wait_for(lambda: name in [each["vm"] for each in client.call("vm.list")["vms"]], "the VM")
+        status = client.run("vm.migrate", {"vm": name, "target": there.migration_uri, "storage": "full",
+                                           "disks": ["vda"]})
+        assert status["status"] == "done", status
+        assert status["result"]["disk"]["total"] >= 32 << 20, status
+        shown = here.beats(name)
+        there.wait_beats(name, 3)
+        there.virsh("suspend", name)
+        copy = shutil.copy(there.path(path), tmp_path / "copy")
+        assert check_beats(copy) > shown
+        assert not here.virsh("dominfo", name, check=False).stdout
+    finally:
+        for host in (here, there):
+            host.remove_guest(name)
