@@ -182,6 +182,9 @@ main(int argc, char **argv)
         { vm_settle_verbs, virt },
         { vm_snapshot_verbs, virt },
         { migration_verbs, virt },
+        { vm_size_verbs, virt },
+        { vm_console_verbs, virt },
+        { vm_screenshot_verbs, virt },
     };
     struct error *error = NULL;
     struct config *config;

@@ -7,7 +7,7 @@
 build_packages="build-essential autoconf automake pkg-config
  libwebsockets-dev libwebsockets-evlib-uv libuv1-dev libjansson-dev uuid-dev libinih-dev
  libssl-dev libreadline-dev libnbd-dev libcurl4-openssl-dev
- libglusterfs-dev libvirt-dev libxml2-dev liburing-dev libsystemd-dev libcmocka-dev
+ libglusterfs-dev libvirt-dev libxml2-dev libpng-dev liburing-dev libsystemd-dev libcmocka-dev
  qemu-utils nbdkit e2fsprogs procps"
 # What only the tests, the lint and the benchmarks use.
 test_packages="glusterfs-server openssh-server iproute2 qemu-block-extra

@@ -185,6 +185,44 @@ device_xml_disk_text(const struct disk_device *disk)
     return take(writer);
 }
 
+/* What follows from the files that it is, or is QEMU's own. */
+static bool
+is_of_files(const char *name)
+{
+    static const char *const names[] = { "driver", "source", "backingStore", "mirror", "alias" };
+
+    for (size_t i = 0; i < ARRAY_COUNT(names); i++)
+        if (strcmp(name, names[i]) == 0)
+            return true;
+    return false;
+}
+
+char *
+device_xml_disk_over(const struct xml_node *disk, const struct disk_source *source)
+{
+    static const char *const ours[] = { "type", NULL };
+    struct xml_writer *writer = xml_writer_new();
+    const struct xml_node *driver = xml_child(disk, "driver");
+
+    xml_element(writer, "disk");
+    xml_put_attributes(writer, disk, ours);
+    xml_attr(writer, "type", source && source->volume ? "network" : "file");
+    xml_element(writer, "driver");
+    if (driver)
+        xml_put_attributes(writer, driver, ours);
+    else
+        xml_attr(writer, "name", "qemu");
+    xml_attr(writer, "type", source ? format_of(&source->layers[0]) : "raw");
+    xml_element_end(writer);
+    if (source)
+        device_xml_source(writer, source);
+    for (const struct xml_node *node = xml_first(disk); node; node = xml_following(node))
+        if (!is_of_files(xml_name(node)))
+            xml_put_copy(writer, node);
+    xml_element_end(writer);
+    return take(writer);
+}
+
 /* ---- networks ---- */
 
 void

@@ -26,5 +26,8 @@ char *device_xml_network_text(const struct network_device *network);
 
 /* Only <source> and <backingStore> of a disk: for chains that have changed. */
 void device_xml_source(struct xml_writer *writer, const struct disk_source *source);
+/* A disk as libvirt describes it ('disk'), over other files, or without a medium ('source' NULL): for libvirt
+   refuses a change of one that differs in anything else.  To be freed. */
+char *device_xml_disk_over(const struct xml_node *disk, const struct disk_source *source);
 
 #endif

@@ -54,6 +54,12 @@ static const struct known_failure failures[] = {
     /* the test driver's */
     { VIR_ERR_INTERNAL_ERROR, "not running", ERROR_WRONG_STATE, NULL, "a running VM" },
     { VIR_ERR_INTERNAL_ERROR, "already running", ERROR_WRONG_STATE, NULL, "a VM that is off" },
+    { VIR_ERR_OPERATION_INVALID, "no such screen", ERROR_NOT_FOUND, "screen", NULL },
+    { VIR_ERR_OPERATION_INVALID, "no screens", ERROR_NOT_FOUND, "screen", NULL },
+    { VIR_ERR_OPERATION_INVALID, "without the balloon device", ERROR_WRONG_STATE, NULL,
+      "a VM with a balloon" },
+    { VIR_ERR_OPERATION_INVALID, "cgroup", ERROR_WRONG_STATE, NULL,
+      "a host that lets libvirt use its control groups" },
     { VIR_ERR_OPERATION_INVALID, NULL, ERROR_WRONG_STATE, NULL, "another state of the VM" },
     { VIR_ERR_OPERATION_TIMEOUT, "state change lock", ERROR_BUSY, NULL, NULL },
     { VIR_ERR_OPERATION_TIMEOUT, NULL, ERROR_TIMEOUT, NULL, NULL },

@@ -26,8 +26,6 @@ extern const struct verb vm_define_verbs[];   /* vm.define create */
 extern const struct verb vm_undefine_verbs[]; /* vm.undefine */
 extern const struct verb vm_life_verbs[];  /* vm.start shutdown reboot reset destroy pause resume */
 extern const struct verb vm_stats_verbs[]; /* vm.stats */
-extern const struct verb guest_verbs[];    /* vm.guestInfo freeze thaw setPassword */
-extern const struct verb vm_read_verbs[];  /* vm.list status xml */
 extern const struct verb vm_jobs_verbs[];  /* vm.jobs */
 extern const struct verb vm_merge_verbs[]; /* vm.mergeDisk */
 extern const struct verb vm_move_verbs[];  /* vm.moveDisk */
@@ -37,11 +35,11 @@ extern const struct verb
     backup_left_verbs[]; /* vm.resumeBackup backupStatus cancelBackup finishBackup */
 extern const struct verb backup_verbs[];     /* vm.backup */
 extern const struct verb checkpoint_verbs[]; /* vm.checkpoints removeCheckpoint */
-extern const struct verb guest_verbs[];      /* vm.guestInfo freeze thaw setPassword */
-extern const struct verb vm_read_verbs[];    /* vm.list status xml */
-extern const struct verb vm_life_verbs[]; /* vm.start shutdown reboot reset destroy pause resume */
-extern const struct verb vm_save_verbs[]; /* vm.save restore */
+extern const struct verb vm_save_verbs[];    /* vm.save restore */
 /* vm.migrate cancelMigration migration */
 extern const struct verb migration_verbs[];
+extern const struct verb vm_console_verbs[];    /* vm.consoleTicket */
+extern const struct verb vm_screenshot_verbs[]; /* vm.screenshot */
+extern const struct verb vm_size_verbs[];       /* vm.setMemory setCpus */
 
 #endif

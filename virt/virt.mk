@@ -37,11 +37,14 @@ libhostler_a_SOURCES += \
   virt/news-register.c \
   virt/news.c virt/news.h \
   virt/offer.c virt/offer.h \
+  virt/picture.c virt/picture.h \
   virt/places.c virt/places.h \
   virt/platform.c virt/platform.h \
   virt/stale-uses.c virt/stale-uses.h \
   virt/virt-internal.h \
   virt/virt.c virt/virt.h \
+  virt/vm-change.c virt/vm-change.h \
+  virt/vm-console-verbs.c \
   virt/vm-define-verbs.c \
   virt/vm-disks.c virt/vm-disks.h \
   virt/vm-figures.c virt/vm-figures.h \
@@ -51,7 +54,9 @@ libhostler_a_SOURCES += \
   virt/vm-move-verbs.c \
   virt/vm-read-verbs.c \
   virt/vm-save-verbs.c \
+  virt/vm-screenshot-verbs.c \
   virt/vm-settle-verbs.c \
+  virt/vm-size-verbs.c \
   virt/vm-snapshot-verbs.c \
   virt/vm-stats-verbs.c \
   virt/vm-stats.c virt/vm-stats.h \
@@ -65,3 +70,4 @@ UNIT_TESTS += tests/unit/test-guest-info tests/unit/test-offer tests/unit/test-v
 UNIT_TESTS += tests/unit/test-backup
 UNIT_TESTS += tests/unit/test-description tests/unit/test-domain-xml
 EXTRA_DIST += tests/unit/description-fixture.h
+UNIT_TESTS += tests/unit/test-picture

@@ -128,18 +128,28 @@ vm_answer_state(struct call *call, unsigned states)
     return wait_for(call, EVENT_WITHIN_MS, "libvirt's event");
 }
 
-enum outcome
-vm_answer_fresh(struct call *call)
+bool
+vm_is_fresh(struct call *call)
 {
     struct vm_use *state = call->state;
-    struct vm_entry *entry = state->entry;
+    const struct vm_entry *entry = state->entry;
 
     if (!state->refresh)
         state->refresh = news_refresh(call->context, state->uuid, false);
-    if (entry->gone || entry->refreshed >= state->refresh ||
-        call_elapsed_ms(call) > ANSWER_WITHIN_MS)
-        return answer(call);
+    return entry->gone || entry->refreshed >= state->refresh ||
+           call_elapsed_ms(call) > ANSWER_WITHIN_MS;
+}
+
+enum outcome
+vm_wait_fresh(struct call *call)
+{
     return wait_for(call, EVENT_WITHIN_MS, "its description");
+}
+
+enum outcome
+vm_answer_fresh(struct call *call)
+{
+    return vm_is_fresh(call) ? answer(call) : vm_wait_fresh(call);
 }
 
 bool

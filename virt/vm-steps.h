@@ -64,6 +64,10 @@ bool vm_now(struct call *call, struct vm **ret_vm, struct error **err) _must_che
 #define VM_BIT(state) (1U << (state))
 enum outcome vm_answer_state(struct call *call, unsigned states);
 enum outcome vm_answer_fresh(struct call *call);
+/* The same for another answer than the status: asks for the reading once, and whether it is done; if not, the
+   step returns vm_wait_fresh(). */
+bool vm_is_fresh(struct call *call);
+enum outcome vm_wait_fresh(struct call *call);
 
 /* WrongState {state, needs}. */
 bool vm_refuse_state(const struct vm *vm, const char *needs, struct error **err);

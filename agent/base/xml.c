@@ -403,25 +403,32 @@ xml_flag(struct xml_writer *writer, const char *name, const char *attr, const ch
     xml_element_end(writer);
 }
 
+static bool
+is_one_of(const char *const *names, const char *name)
+{
+    while (*names && strcmp(*names, name) != 0)
+        names++;
+    return *names != NULL;
+}
+
+void
+xml_put_attributes(struct xml_writer *writer, const struct xml_node *node,
+                   const char *const *without)
+{
+    for (const xmlAttr *each = lib_node(node)->properties; each; each = each->next) {
+        const char *name = (const char *)each->name;
+        _cleanup_free_ char *value = is_one_of(without, name) ? NULL : xml_attribute(node, name);
+
+        xml_attr(writer, name, value);
+    }
+}
+
 void
 xml_put_copy(struct xml_writer *writer, const struct xml_node *node)
 {
     _cleanup_free_ char *text = dump(node);
 
     require(xmlTextWriterWriteRaw(writer->writer, lib_text(text)) >= 0);
-}
-
-void
-xml_put_attributes(struct xml_writer *writer, const struct xml_node *node, const char *but)
-{
-    for (const xmlAttr *attribute = lib_node(node)->properties; attribute;
-         attribute = attribute->next) {
-        const char *name = (const char *)attribute->name;
-        _cleanup_free_ char *value = xml_attribute(node, name);
-
-        if (!but || strcmp(name, but) != 0)
-            xml_attr(writer, name, value);
-    }
 }
 
 char *

@@ -95,10 +95,11 @@ void xml_leaf(struct xml_writer *writer, const char *name, const char *text);
 void xml_leaf_number(struct xml_writer *writer, const char *name, uint64_t value);
 /* <name attr="value"/>, which is most of what libvirt wants. */
 void xml_flag(struct xml_writer *writer, const char *name, const char *attr, const char *value);
+/* The attributes of an element of another document, but for those named (NULL-terminated). */
+void xml_put_attributes(struct xml_writer *writer, const struct xml_node *node,
+                        const char *const *without);
 /* A copy of an element of another document, and of all that is in it. */
 void xml_put_copy(struct xml_writer *writer, const struct xml_node *node);
-/* The attributes of an element of another document, but for 'but' (or NULL). */
-void xml_put_attributes(struct xml_writer *writer, const struct xml_node *node, const char *but);
 /* What was written, all elements ended; to be freed.  The writer is empty again. */
 char *xml_writer_take(struct xml_writer *writer);
 
