@@ -183,6 +183,11 @@ main(int argc, char **argv)
         { vm_snapshot_verbs, virt },
         { migration_verbs, virt },
         { vm_size_verbs, virt },
+        { vm_attach_verbs, virt },
+        { vm_detach_verbs, virt },
+        { vm_media_verbs, virt },
+        { vm_resize_verbs, virt },
+        { vm_tune_verbs, virt },
         { vm_console_verbs, virt },
         { vm_screenshot_verbs, virt },
     };

@@ -54,6 +54,11 @@ static const struct known_failure failures[] = {
     /* the test driver's */
     { VIR_ERR_INTERNAL_ERROR, "not running", ERROR_WRONG_STATE, NULL, "a running VM" },
     { VIR_ERR_INTERNAL_ERROR, "already running", ERROR_WRONG_STATE, NULL, "a VM that is off" },
+    /* a tray that the guest has locked, five seconds later */
+    { VIR_ERR_OPERATION_FAILED, "waiting to open tray", ERROR_WRONG_STATE, NULL,
+      "a guest that lets go of the medium, or 'force'" },
+    { VIR_ERR_OPERATION_UNSUPPORTED, "cannot be hotplugged", ERROR_WRONG_STATE, NULL,
+      "a VM that is off, or scope config" },
     { VIR_ERR_OPERATION_INVALID, "no such screen", ERROR_NOT_FOUND, "screen", NULL },
     { VIR_ERR_OPERATION_INVALID, "no screens", ERROR_NOT_FOUND, "screen", NULL },
     { VIR_ERR_OPERATION_INVALID, "without the balloon device", ERROR_WRONG_STATE, NULL,

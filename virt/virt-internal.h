@@ -47,6 +47,8 @@ struct virt {
     struct timer again;                     /* the list could not be had */
     uint64_t refreshes;                     /* how many were asked for */
     struct virt_listener *listeners;
+    struct virt_listener unplug_listener; /* virt/unplug.h, as the next */
+    struct unplug *unplugs;
     struct use_judge judge; /* virt/places.h, as the next */
     struct timer names_timer;
     struct timer thaw_timer; /* virt/freeze.h */

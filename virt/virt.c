@@ -18,6 +18,7 @@
 #include "virt/places.h"
 #include "virt/job-adopt.h"
 #include "virt/job-table.h"
+#include "virt/unplug.h"
 #include "virt/virt-internal.h"
 #include "virt/vm-stats.h"
 #include "virt/vm-table.h"
@@ -75,6 +76,7 @@ virt_open(struct virt *virt, struct agent *agent)
     freeze_open(virt);
     backup_table_open(virt);
     places_open(virt);
+    unplug_open(virt);
     adoption_open(virt);
     virt->jobs = job_table_new(virt);
     job_adopt_open(virt);

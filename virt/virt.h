@@ -38,6 +38,11 @@ extern const struct verb checkpoint_verbs[]; /* vm.checkpoints removeCheckpoint 
 extern const struct verb vm_save_verbs[];    /* vm.save restore */
 /* vm.migrate cancelMigration migration */
 extern const struct verb migration_verbs[];
+extern const struct verb vm_attach_verbs[];     /* vm.attachDisk attachNetwork */
+extern const struct verb vm_detach_verbs[];     /* vm.detachDisk detachNetwork */
+extern const struct verb vm_media_verbs[];      /* vm.changeMedia */
+extern const struct verb vm_resize_verbs[];     /* vm.resizeDisk */
+extern const struct verb vm_tune_verbs[];       /* vm.tune */
 extern const struct verb vm_console_verbs[];    /* vm.consoleTicket */
 extern const struct verb vm_screenshot_verbs[]; /* vm.screenshot */
 extern const struct verb vm_size_verbs[];       /* vm.setMemory setCpus */

@@ -41,18 +41,24 @@ libhostler_a_SOURCES += \
   virt/places.c virt/places.h \
   virt/platform.c virt/platform.h \
   virt/stale-uses.c virt/stale-uses.h \
+  virt/unplug.c virt/unplug.h \
   virt/virt-internal.h \
   virt/virt.c virt/virt.h \
+  virt/vm-attach-verbs.c \
   virt/vm-change.c virt/vm-change.h \
   virt/vm-console-verbs.c \
   virt/vm-define-verbs.c \
+  virt/vm-detach-verbs.c \
   virt/vm-disks.c virt/vm-disks.h \
   virt/vm-figures.c virt/vm-figures.h \
   virt/vm-jobs-verbs.c \
   virt/vm-life-verbs.c \
+  virt/vm-media-verbs.c \
   virt/vm-merge-verbs.c \
   virt/vm-move-verbs.c \
+  virt/vm-needs.c virt/vm-needs.h \
   virt/vm-read-verbs.c \
+  virt/vm-resize-verbs.c \
   virt/vm-save-verbs.c \
   virt/vm-screenshot-verbs.c \
   virt/vm-settle-verbs.c \
@@ -62,6 +68,7 @@ libhostler_a_SOURCES += \
   virt/vm-stats.c virt/vm-stats.h \
   virt/vm-steps.c virt/vm-steps.h \
   virt/vm-table.c virt/vm-table.h \
+  virt/vm-tune-verbs.c \
   virt/vm-undefine-verbs.c \
   virt/vm.c virt/vm.h
 

@@ -93,6 +93,39 @@ change_read(struct call *call, struct vm **ret_live, struct vm **ret_config, str
     return true;
 }
 
+static const struct xml_node *
+find_node(const struct xml_node *root, const struct device_key *key)
+{
+    for (XML_EACH(node, xml_child(root, "devices"), key->element))
+        if (xml_attribute_is(xml_child(node, key->child), key->attribute, key->value))
+            return node;
+    return NULL;
+}
+
+bool
+change_find_device(virDomainPtr domain, unsigned xml_flags, const struct device_key *key,
+                   struct xml_document **ret_document, const struct xml_node **ret_node,
+                   struct error **err)
+{
+    _cleanup_(xml_freep) struct xml_document *document = NULL;
+    _cleanup_free_ char *xml = virDomainGetXMLDesc(domain, xml_flags | VIR_DOMAIN_XML_SECURE);
+    const struct xml_node *node;
+
+    if (!xml)
+        return virt_fail(err, domain, "cannot read the description of a VM");
+    if (!xml_parse("libvirt", xml, strlen(xml), &document, err))
+        return false;
+    node = find_node(xml_root(document), key);
+    if (!node) {
+        error_set(err, ERROR_NOT_FOUND, "the VM has no %s '%s' any more", key->element, key->value);
+        error_data_text(err, "kind", "%s", key->element);
+        return error_data_text(err, "id", "%s", key->value);
+    }
+    *ret_node = node;
+    *ret_document = TAKE(document);
+    return true;
+}
+
 /* Of a caller that must not think that nothing has happened. */
 static bool
 tell_half(struct error **err)

@@ -37,10 +37,11 @@ struct change_use {
 #define CHANGE_ERRORS                                                                              \
     ERROR_NOT_FOUND, ERROR_WRONG_STATE, ERROR_BUSY, ERROR_TIMEOUT, ERROR_BACKEND_UNAVAILABLE,      \
         ERROR_BACKEND_FAILED
-/* What most of these verbs are. */
-#define CHANGE_VERB                                                                                \
+/* What most of these verbs are, and those that have more to give back. */
+#define CHANGE_VERB CHANGE_VERB_OF, .state_done = change_state_done
+#define CHANGE_VERB_OF                                                                             \
     .role = ROLE_OPERATOR, .kind = VERB_CHANGES, .result = &vm_changed_shape,                      \
-    .object = vm_name_object, .state_done = change_state_done
+    .object = vm_name_object
 
 /* {vm, uuid, live, config, device}: what was changed. */
 extern const struct shape vm_changed_shape;
@@ -53,6 +54,15 @@ bool change_look(struct call *call, virDomainPtr *ret_domain, struct error **err
 /* What is to be changed, as it is; NULL for what is not.  change_look() comes first.  Worker. */
 bool change_read(struct call *call, struct vm **ret_live, struct vm **ret_config,
                  struct error **err) _must_check_;
+/* A device's element, and the child whose attribute tells it from others: <disk>, its <target dev=...>. */
+struct device_key {
+    const char *element, *child, *attribute, *value;
+};
+/* The element in the VM's XML of 'xml_flags' (VIR_DOMAIN_XML_...): '*ret_node' lives as long as '*ret_document'.
+   Error: NotFound.  Worker. */
+bool change_find_device(virDomainPtr domain, unsigned xml_flags, const struct device_key *key,
+                        struct xml_document **ret_document, const struct xml_node **ret_node,
+                        struct error **err) _must_check_;
 /* 'live' and 'config' of VIR_DOMAIN_AFFECT_...; one of the two at a time. */
 typedef bool (*change_one)(struct call *call, virDomainPtr domain, unsigned affect,
                            struct error **err);

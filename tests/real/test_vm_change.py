@@ -13,13 +13,15 @@ from rig.virt import domain_xml
 MIB = 1 << 20
 SCREEN = """<graphics type="vnc" autoport="yes" listen="127.0.0.1" passwd="nobody's" passwdValidTo="2010-01-01T00:00:00"/>
     <video><model type="vga"/></video>"""
+DRIVE = """<controller type="scsi" model="virtio-scsi"/>
+    <disk type="file" device="cdrom"><target dev="sda" bus="scsi"/><readonly/></disk>"""
 
 
 @pytest.fixture(scope="module")
 def guest(virt_host):
     """A running VM that can be changed in all ways: its name."""
     disk = virt_host.make_disk("web1")
-    xml = domain_xml("web1", [disk], devices=SCREEN, memory_mib=256).replace("<vcpu>1<", '<vcpu current="1">3<')
+    xml = domain_xml("web1", [disk], devices=SCREEN + DRIVE, memory_mib=256).replace("<vcpu>1<", '<vcpu current="1">3<')
     virt_host.start_domain(xml)
     virt_host.wait_console("web1", "guest ready")
     virt_host.wait_guest("web1")
@@ -129,3 +131,156 @@ def test_a_screen_is_a_png_of_its_size(client, guest):
     assert struct.unpack(">II", data[16:24]) == (answer["width"], answer["height"]) == (720, 400)
     error = client.error("vm.screenshot", {"vm": guest, "screen": 5})
     assert error.name == "NotFound" and error.data["kind"] == "screen", error
+
+
+@pytest.fixture
+def images(client, virt_host):
+    """A repository of the host's, 'fast', and its name."""
+    client.call("repository.connect", {"repository": "fast", "kind": "dir", "path": str(virt_host.own / "fast"), "create": True})
+    return "fast"
+
+
+def uses(client, image):
+    return [each["name"] for each in client.call("image.status", {"repository": "fast", "image": image})["uses"]]
+
+
+def guest_disks(virt_host, guest):
+    """Their sizes, by name."""
+    listed = virt_host.run_in_guest(guest, 'for each in /sys/block/vd*; do echo "${each##*/} $(cat "$each/size")"; done')
+    return {name: int(sectors) * 512 for name, sectors in (line.split() for line in listed.splitlines())}
+
+
+def test_a_disk_comes_grows_and_goes(client, virt_host, guest, images):
+    client.call("image.create", {"repository": images, "image": "more", "size": 8 * MIB, "format": "qcow2"})
+    params = {"vm": guest, "disk": {"repository": images, "image": "more", "serial": "more+1"}}
+    answer = client.call("vm.attachDisk", params)
+    assert answer["device"] == "vdb" and answer["live"] and answer["config"]
+    wait_for(lambda: guest_disks(virt_host, guest).get("vdb") == 8 * MIB, "the disk in the guest")
+    assert "more+1" in virt_host.run_in_guest(guest, "cat /sys/block/vdb/serial")
+    assert uses(client, "more") == [guest]
+    shown = next(each for each in client.call("vm.status", {"vm": guest})["disks"] if each["target"] == "vdb")
+    assert (shown["repository"], shown["image"]) == (images, "more")
+    error = client.error("vm.attachDisk", params)
+    assert error.name == "AlreadyExists" and error.data["id"] == "vdb"
+    assert client.error("image.remove", {"repository": images, "image": "more"}).name == "ImageInUse"
+
+    assert client.call("vm.resizeDisk", {"vm": guest, "disk": "vdb", "size": 12 * MIB})["live"]
+    wait_for(lambda: guest_disks(virt_host, guest)["vdb"] == 12 * MIB, "the larger disk in the guest")
+    status = client.call("image.status", {"repository": images, "image": "more"})
+    assert status["size"] == 12 * MIB and status["state"] == "optimized"
+    error = client.error("vm.resizeDisk", {"vm": guest, "disk": "vdb", "size": 8 * MIB})
+    assert error.name == "InvalidParams" and error.data["param"] == "size"
+
+    answer = client.call("vm.detachDisk", {"vm": guest, "repository": images, "image": "more"})
+    assert answer["device"] == "vdb" and answer["live"] and answer["config"]
+    assert "vdb" not in guest_disks(virt_host, guest) and uses(client, "more") == []
+    assert client.error("vm.detachDisk", {"vm": guest, "disk": "vdb"}).name == "NotFound"
+    client.call("image.remove", {"repository": images, "image": "more"})
+
+
+def test_what_one_side_has_the_other_gets_by_the_same_call(client, virt_host, guest, images):
+    client.call("image.create", {"repository": images, "image": "half", "size": 8 * MIB})
+    params = {"vm": guest, "disk": {"repository": images, "image": "half"}}
+    answer = client.call("vm.attachDisk", {**params, "scope": "live"})
+    assert answer["live"] and not answer["config"]
+    assert described(virt_host, guest, "--inactive").find("devices/disk/target[@dev='vdb']") is None
+    answer = client.call("vm.attachDisk", params)
+    assert answer["config"] and answer["device"] == "vdb"
+    client.call("vm.detachDisk", {"vm": guest, "disk": "vdb", "scope": "config"})
+    assert uses(client, "half") == [guest]  # it runs with it
+    client.call("vm.detachDisk", {"vm": guest, "disk": "vdb"})
+    assert uses(client, "half") == []
+
+
+def test_a_guest_that_does_not_let_go_is_told_and_its_image_is_free_when_it_does(client, virt_host, guest, images):
+    client.call("image.create", {"repository": images, "image": "held", "size": 8 * MIB})
+    client.call("vm.attachDisk", {"vm": guest, "disk": {"repository": images, "image": "held"}})
+    wait_for(lambda: "vdb" in guest_disks(virt_host, guest), "the disk in the guest")
+    client.call("vm.pause", {"vm": guest})
+    for _ in range(2):  # the second asks no guest
+        error = client.error("vm.detachDisk", {"vm": guest, "disk": "vdb", "timeout": 1})
+        assert error.name == "Timeout" and "may yet" in error.message, error
+    assert uses(client, "held") == [guest]
+    client.call("vm.resume", {"vm": guest})
+    wait_for(lambda: uses(client, "held") == [], "the end of the image's record")
+    assert "vdb" not in guest_disks(virt_host, guest)
+    assert [each["target"] for each in client.call("vm.status", {"vm": guest})["disks"]] == ["vda", "sda"]
+
+
+def test_a_network_card_comes_and_goes(client, virt_host, guest):
+    def cards():
+        return virt_host.run_in_guest(guest, "cat /sys/class/net/*/address")
+    mac = "52:54:00:ab:cd:ef"
+    answer = client.call("vm.attachNetwork", {"vm": guest, "network": {"kind": "bridge", "source": "br0", "mac": mac}})
+    assert answer["device"] == mac and answer["live"] and answer["config"]
+    wait_for(lambda: mac in cards(), "the card in the guest")
+    error = client.error("vm.attachNetwork", {"vm": guest, "network": {"kind": "bridge", "source": "br0", "mac": mac}})
+    assert error.name == "AlreadyExists" and error.data["id"] == mac
+    device = client.call("vm.status", {"vm": guest})["networks"][0]["target"]
+    client.call("vm.tune", {"vm": guest, "networks": [{"network": mac, "receive": 1000000}], "scope": "config"})
+    bandwidth = described(virt_host, guest, "--inactive").find("devices/interface/bandwidth/inbound")
+    assert bandwidth.get("average") == "1000"
+    assert client.call("vm.detachNetwork", {"vm": guest, "network": device})["device"] == mac
+    assert mac not in cards() and mac not in virt_host.virsh("dumpxml", guest, "--inactive").stdout
+    made = client.call("vm.attachNetwork", {"vm": guest, "network": {"source": "bridged"}})["device"]
+    wait_for(lambda: made in cards(), "the card in the guest")
+    client.call("vm.detachNetwork", {"vm": guest, "network": made.upper()})
+    error = client.error("vm.attachNetwork", {"vm": guest, "network": {"source": "<\"&'>"}})
+    assert error.name in ("NotFound", "BackendFailed") and "<\"&'>" in error.message, error
+
+
+def test_a_medium_is_inserted_changed_and_taken_out_against_the_guest_only_by_force(client, virt_host, guest, images):
+    for name in ("first", "second"):
+        client.call("image.create", {"repository": images, "image": name, "size": MIB})
+    assert client.call("vm.changeMedia", {"vm": guest, "repository": images, "image": "first"})["device"] == "sda"
+    wait_for(lambda: virt_host.run_in_guest(guest, "blockdev --getsize64 /dev/sr0 || true").strip() == str(MIB), "the medium in the guest")
+    assert uses(client, "first") == [guest]
+    for side in ((), ("--inactive",)):
+        source = described(virt_host, guest, *side).find("devices/disk[@device='cdrom']/source")
+        assert "first" in source.get("file")
+    virt_host.run_in_guest(guest, "sleep 1000 </dev/sr0 >/dev/null 2>&1 &")
+    virt_host.run_in_guest(guest, "until pidof sleep >/dev/null; do :; done")
+    error = client.error("vm.changeMedia", {"vm": guest, "repository": images, "image": "second"})
+    assert error.name == "WrongState" and "force" in error.data["needs"], error
+    assert uses(client, "first") == [guest] and uses(client, "second") == []
+    client.call("vm.changeMedia", {"vm": guest, "repository": images, "image": "second", "force": True})
+    assert uses(client, "first") == [] and uses(client, "second") == [guest]
+    client.call("vm.changeMedia", {"vm": guest, "disk": "sda", "force": True})
+    assert uses(client, "second") == []
+    assert client.call("vm.status", {"vm": guest})["disks"][-1]["source"] is None
+    assert client.error("vm.changeMedia", {"vm": guest, "disk": "vda"}).name == "InvalidParams"
+    assert client.error("vm.changeMedia", {"vm": guest, "disk": "sdz"}).name == "NotFound"
+    assert client.error("vm.changeMedia", {"vm": guest, "image": "first"}).name == "InvalidParams"
+
+
+def test_disks_are_bounded_and_cpus_where_the_host_can(client, virt_host, guest):
+    def bounds(*side):
+        node = described(virt_host, guest, *side).find("devices/disk/iotune")
+        return {} if node is None else {each.tag: int(each.text) for each in node}
+    client.call("vm.tune", {"vm": guest, "disks": [{"disk": "vda", "readBytes": MIB, "writeIops": 100, "writeIopsBurst": 200}]})
+    assert bounds() == bounds("--inactive") == {"read_bytes_sec": MIB, "write_iops_sec": 100, "write_iops_sec_max": 200}
+    client.call("vm.tune", {"vm": guest, "disks": [{"disk": "vda", "writeBytes": 2 * MIB}], "scope": "live"})
+    assert bounds() == {"read_bytes_sec": MIB, "write_bytes_sec": 2 * MIB, "write_iops_sec": 100, "write_iops_sec_max": 200}
+    error = client.error("vm.tune", {"vm": guest, "disks": [{"disk": "vda", "bytes": MIB}]})
+    assert error.name == "InvalidParams", error
+    client.call("vm.tune", {"vm": guest, "disks": [{"disk": "vda", "readBytes": 0, "writeBytes": 0, "writeIops": 0, "writeIopsBurst": 0}]})
+    assert bounds() == {} and bounds("--inactive") == {}
+    error = client.error("vm.tune", {"vm": guest, "cpuQuota": 50000, "scope": "live"})
+    assert error.name == "WrongState" and "control groups" in error.data["needs"], error
+    client.call("vm.tune", {"vm": guest, "cpuQuota": 50000, "cpuShares": 512, "scope": "config"})
+    assert described(virt_host, guest, "--inactive").findtext("cputune/quota") == "50000"
+
+
+def test_a_disk_of_a_vm_that_is_off(client, virt_host, images):
+    client.call("image.create", {"repository": images, "image": "root", "size": 8 * MIB})
+    client.call("image.create", {"repository": images, "image": "data", "size": 8 * MIB, "format": "qcow2"})
+    client.call("vm.define", {"name": "off1", "memory": 64 * MIB, "cpus": 1, "disks": [{"repository": images, "image": "root"}]})
+    answer = client.call("vm.attachDisk", {"vm": "off1", "disk": {"repository": images, "image": "data"}})
+    assert answer["config"] and not answer["live"] and answer["device"] == "vdb" and uses(client, "data") == ["off1"]
+    assert client.call("vm.resizeDisk", {"vm": "off1", "disk": "vdb", "size": 9 * MIB})["config"]
+    assert client.call("image.status", {"repository": images, "image": "data"})["size"] == 9 * MIB
+    client.call("vm.detachDisk", {"vm": "off1", "disk": "vdb"})
+    assert uses(client, "data") == []
+    error = client.error("vm.attachDisk", {"vm": "off1", "disk": {"repository": images, "image": "nothing"}})
+    assert error.name == "ImageNotFound"
+    client.call("vm.undefine", {"vm": "off1"})

@@ -112,3 +112,31 @@ def test_a_vm_that_is_not_there(client):
         assert error.name == "NotFound" and error.data["id"] == "nobody", (verb, error)
     error = client.error("vm.consoleTicket", {"vm": "web1"})
     assert error.name == "NotFound" and error.data["kind"] == "console"
+
+
+def network_bounds(client, inactive=False):
+    node = described(client, inactive).find("devices/interface/bandwidth")
+    return {} if node is None else {each.tag: dict(each.attrib) for each in node}
+
+
+def test_only_the_bounds_that_are_given_change(client):
+    answer = client.call("vm.tune", {"vm": "web1", "networks": [{"network": MAC.upper(), "receive": 100000, "receiveBurst": 2048}]})
+    assert answer["live"] and answer["config"]
+    assert network_bounds(client) == network_bounds(client, True) == {"inbound": {"average": "100", "burst": "2"}}
+    client.call("vm.tune", {"vm": "web1", "networks": [{"network": MAC, "send": 7000}], "scope": "config"})
+    assert network_bounds(client) == {"inbound": {"average": "100", "burst": "2"}}
+    assert network_bounds(client, True) == {"inbound": {"average": "100", "burst": "2"}, "outbound": {"average": "7"}}
+    client.call("vm.tune", {"vm": "web1", "networks": [{"network": MAC, "receive": 0, "receiveBurst": 0}]})
+    assert network_bounds(client) == {} and network_bounds(client, True) == {"outbound": {"average": "7"}}
+
+
+def test_a_bound_that_cannot_be_changes_nothing(client):
+    before = network_bounds(client)
+    for params in ({}, {"networks": [{"network": MAC, "receive": 1001}]}, {"cpuQuota": 10}, {"cpuShares": 1},
+                   {"disks": [{"disk": "vda", "bytes": -1}]}, {"disks": [{"bytes": 1}]}):
+        assert client.error("vm.tune", {"vm": "web1", **params}).name == "InvalidParams", params
+    for params, kind in (({"disks": [{"disk": "vdz", "bytes": 1}]}, "disk"),
+                         ({"networks": [{"network": "vnet9", "receive": 1000}]}, "network")):
+        error = client.error("vm.tune", {"vm": "web1", **params})
+        assert error.name == "NotFound" and error.data["kind"] == kind, (params, error)
+    assert network_bounds(client) == before
