@@ -12,6 +12,7 @@
 
 #define AGAIN_MS 5000 /* for who works on an image to end */
 #define ATTEMPTS_MAX 60
+#define PART 500 /* images */
 
 struct texts {
     char **items; /* owned, as they are */
@@ -26,7 +27,8 @@ struct stale_look {
     char *place;                   /* the repository's name; owned */
     struct repository *repository; /* a reference, while it runs */
     struct texts images;           /* those that are to be looked at */
-    bool all;                      /* it begins with all that there are */
+    bool all;                      /* more are to be found: all that there are */
+    char *after;                   /* those behind this one; owned, or NULL */
     unsigned attempts;
     struct texts changed, statuses; /* the images that were, and what they are now */
 };
@@ -63,6 +65,7 @@ look_free(struct stale_look *look)
     texts_done(&look->changed);
     texts_done(&look->statuses);
     repository_unref(look->repository);
+    free(look->after);
     free(look->place);
     free(look);
 }
@@ -101,6 +104,7 @@ drop(struct stale_look *look, const char *id)
     return true;
 }
 
+/* A part of them: a thread is not held for all of a large repository. */
 static void
 list_images(struct stale_look *look)
 {
@@ -108,11 +112,17 @@ list_images(struct stale_look *look)
     char **ids;
     size_t count;
 
-    if (!image_list(look->repository, NULL, 0, &ids, &count, &ignored))
+    look->all = false;
+    if (!image_list(look->repository, look->after, PART, &ids, &count, &ignored))
         return;
     for (size_t i = 0; i < count; i++)
         if (is_stale(look->repository, ids[i]))
             add_text(&look->images, xstrdup(ids[i]));
+    look->all = count == PART;
+    if (count > 0) {
+        free(look->after);
+        look->after = xstrdup(ids[count - 1]);
+    }
     image_list_free(ids);
 }
 
@@ -125,7 +135,6 @@ run(struct job *job)
     WORKER_ONLY();
     if (look->all)
         list_images(look);
-    look->all = false;
     for (size_t i = 0; i < look->images.count; i++) {
         char *id = look->images.items[i];
 
@@ -161,7 +170,9 @@ finished(struct job *job)
     LOOP_ONLY();
     repository_unref(TAKE(look->repository));
     tell(look);
-    if (look->images.count > 0 && look->attempts < ATTEMPTS_MAX)
+    if (look->all)
+        begin(look);
+    else if (look->images.count > 0 && look->attempts < ATTEMPTS_MAX)
         timer_arm(look->virt->agent->loop, &look->again, AGAIN_MS);
     else
         look_free(look);
@@ -184,7 +195,7 @@ begin(struct stale_look *look)
         look_free(look);
         return;
     }
-    look->attempts++;
+    look->attempts += !look->all;
     look->job = (struct job){
         .run = run, .finished = finished, .lane = &look->repository->lane, .pool = POOL_REPOSITORY
     };

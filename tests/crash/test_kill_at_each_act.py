@@ -139,7 +139,7 @@ def run_until_killed(agent, operation, raw):
             raise
         finished = False
     except Exception as error:  # websockets' own names for a closed connection
-        if "closed" not in str(error).lower() and "close frame" not in str(error).lower():
+        if not any(words in str(error).lower() for words in ("closed", "close frame", "valid http response")):
             raise
         finished = False
     for pid in children:
