@@ -89,13 +89,17 @@ is_wanted(const struct sampling *sampling, int64_t now_ns)
     return sampling->asked_ns > 0 && now_ns - sampling->asked_ns < SAMPLING_LEASE_MS * NS_PER_MS;
 }
 
+static bool
+has_room(const struct sampling *sampling)
+{
+    return sampling->under_way < (sampling->at_once ? sampling->at_once : 1);
+}
+
 /* When the timer is to begin the next; INT64_MAX: not by time. */
 static int64_t
 due_of(const struct sampling *sampling, int64_t now_ns)
 {
-    bool has_room = sampling->under_way < (sampling->at_once ? sampling->at_once : 1);
-
-    if (!has_room || !is_wanted(sampling, now_ns))
+    if (!has_room(sampling) || !is_wanted(sampling, now_ns))
         return INT64_MAX;
     return sampling->begun_ns +
            (is_under_way(sampling) ? SAMPLING_STUCK_MS * NS_PER_MS : period_ns(sampling));
@@ -286,6 +290,14 @@ sampling_register(struct agent *agent, struct sampling *sampling)
 
 /* ---- answering ---- */
 
+/* All that may be under way do not come back: nobody waits for them any more. */
+static bool
+is_stuck(const struct sampling *sampling)
+{
+    return is_under_way(sampling) && !has_room(sampling) &&
+           clock_monotonic_ns() - sampling->begun_ns >= SAMPLING_PATIENCE_MS * NS_PER_MS;
+}
+
 /* While it goes on, the timer keeps it young; one that has rested is young for one interval. */
 static bool
 is_young(const struct sampling *sampling, bool goes_on)
@@ -327,7 +339,7 @@ sampling_answer(struct call *call, struct sampling *sampling, struct sampling_wi
         wish->serial = wanted(sampling, fresh, goes_on);
         arm(sampling->agent->samplings);
     }
-    waited = call_elapsed_ms(call) >= SAMPLING_PATIENCE_MS;
+    waited = call_elapsed_ms(call) >= SAMPLING_PATIENCE_MS || is_stuck(sampling);
     if (sampling->ended < wish->serial && !waited)
         return call_wait(call, sampling->key,
                          SAMPLING_PATIENCE_MS - (uint64_t)call_elapsed_ms(call),

@@ -38,7 +38,7 @@ struct link_message {
     struct virt *virt;
     uint64_t epoch;
     virConnectPtr connect; /* a reference for the loop; or NULL; as the next */
-    virConnectPtr reader;
+    virConnectPtr reader, figures;
     char *version; /* owned, or NULL, as the next */
     char *reason;
 };
@@ -60,6 +60,8 @@ forget_connection(struct virt *virt, const char *reason)
         (void)virConnectClose(TAKE(virt->connect));
     if (virt->reader_connect)
         (void)virConnectClose(TAKE(virt->reader_connect));
+    if (virt->figures_connect)
+        (void)virConnectClose(TAKE(virt->figures_connect));
 }
 
 static void
@@ -72,6 +74,7 @@ link_changed(struct message *message)
     if (link->connect) {
         virt->connect = link->connect;
         virt->reader_connect = link->reader;
+        virt->figures_connect = link->figures;
         virt->epoch = link->epoch;
         free(virt->version);
         virt->version = TAKE(link->version);
@@ -83,17 +86,30 @@ link_changed(struct message *message)
     free(link);
 }
 
+static bool
+get_one(const struct virt *virt, virConnectPtr connect, virConnectPtr *ret_connect,
+        struct error **err)
+{
+    LOOP_ONLY();
+    if (!connect || !virt->current)
+        return virt_unavailable(err, virt->reason ? virt->reason
+                                                  : "the agent has not connected to it yet");
+    if (virConnectRef(connect) < 0)
+        return virt_fail_connect(err, connect, "cannot use the connection");
+    *ret_connect = connect;
+    return true;
+}
+
 bool
 virt_connection_get(struct virt *virt, virConnectPtr *ret_connect, struct error **err)
 {
-    LOOP_ONLY();
-    if (!virt->connect || !virt->current)
-        return virt_unavailable(err, virt->reason ? virt->reason
-                                                  : "the agent has not connected to it yet");
-    if (virConnectRef(virt->connect) < 0)
-        return virt_fail_connect(err, virt->connect, "cannot use the connection");
-    *ret_connect = virt->connect;
-    return true;
+    return get_one(virt, virt->connect, ret_connect, err);
+}
+
+bool
+virt_connection_get_figures(struct virt *virt, virConnectPtr *ret_connect, struct error **err)
+{
+    return get_one(virt, virt->figures_connect, ret_connect, err);
 }
 
 void
@@ -107,9 +123,13 @@ virt_connection_settled(struct virt *virt)
 
 /* ---- on its thread ---- */
 
+/* The thread's own references. */
+struct opened {
+    virConnectPtr calls, reader, figures; /* NULL: could not be had */
+};
+
 static void
-post_link(struct virt_connection *connection, virConnectPtr connect, virConnectPtr reader,
-          const char *reason)
+post_link(struct virt_connection *connection, const struct opened *opened, const char *reason)
 {
     struct link_message *link = xalloc(sizeof(*link));
     unsigned long version;
@@ -119,11 +139,13 @@ post_link(struct virt_connection *connection, virConnectPtr connect, virConnectP
     link->epoch = connection->epoch;
     link->reason = reason ? xstrdup(reason) : NULL;
     /* Neither fails for what is a connection. */
-    if (connect && virConnectRef(connect) == 0 && virConnectRef(reader) == 0) {
-        link->connect = connect;
-        link->reader = reader;
+    if (opened && virConnectRef(opened->calls) == 0 && virConnectRef(opened->reader) == 0 &&
+        virConnectRef(opened->figures) == 0) {
+        link->connect = opened->calls;
+        link->reader = opened->reader;
+        link->figures = opened->figures;
     }
-    if (connect && virConnectGetLibVersion(connect, &version) == 0)
+    if (opened && virConnectGetLibVersion(opened->reader, &version) == 0)
         link->version =
             xprintf("%lu.%lu.%lu", version / 1000000, version / 1000 % 1000, version % 1000);
     loop_post(connection->virt->agent->loop, &link->message);
@@ -171,7 +193,7 @@ open_one(struct virt_connection *connection)
     return connect;
 }
 
-/* The other one, for calls.  Each of the test driver's may be a host of its own: there it is the same. */
+/* Beside the reader.  Each of the test driver's may be a host of its own: there it is the same. */
 static virConnectPtr
 open_other(struct virt_connection *connection, virConnectPtr reader)
 {
@@ -183,24 +205,33 @@ open_other(struct virt_connection *connection, virConnectPtr reader)
 static void
 close_one(virConnectPtr connect)
 {
+    if (!connect)
+        return;
     (void)virConnectUnregisterCloseCallback(connect, closed);
     (void)virConnectClose(connect);
 }
 
-/* Until one of both ends; to be freed: why. */
+static bool
+are_alive(const struct opened *opened)
+{
+    return virConnectIsAlive(opened->calls) == 1 && virConnectIsAlive(opened->reader) == 1 &&
+           virConnectIsAlive(opened->figures) == 1;
+}
+
+/* Until one of them ends; to be freed: why. */
 static char *
-serve(struct virt_connection *connection, virConnectPtr connect, virConnectPtr reader)
+serve(struct virt_connection *connection, const struct opened *opened)
 {
     struct error *error = NULL;
 
-    if (!news_register(connection->virt, reader, connection->epoch, &error)) {
+    if (!news_register(connection->virt, opened->reader, connection->epoch, &error)) {
         char *reason = xstrdup(error->message);
 
         error_free(error);
         return reason;
     }
-    post_link(connection, connect, reader, NULL);
-    while (!connection->closed && virConnectIsAlive(connect) == 1 && virConnectIsAlive(reader) == 1)
+    post_link(connection, opened, NULL);
+    while (!connection->closed && are_alive(opened))
         if (virEventRunDefaultImpl() < 0)
             break;
     return xstrdup("the connection to libvirtd was lost");
@@ -210,20 +241,20 @@ serve(struct virt_connection *connection, virConnectPtr connect, virConnectPtr r
 static void
 connect_once(struct virt_connection *connection)
 {
-    virConnectPtr reader, connect;
+    struct opened opened = { 0 };
     char *reason;
 
     connection->closed = false;
     connection->epoch++;
-    reader = open_one(connection);
-    connect = reader ? open_other(connection, reader) : NULL;
-    reason = connect ? serve(connection, connect, reader) : xstrdup(virt_words());
+    opened.reader = open_one(connection);
+    opened.calls = opened.reader ? open_other(connection, opened.reader) : NULL;
+    opened.figures = opened.calls ? open_other(connection, opened.reader) : NULL;
+    reason = opened.figures ? serve(connection, &opened) : xstrdup(virt_words());
     /* Before its own are closed: so nothing is asked of libvirt when the loop gives back its references. */
-    post_link(connection, NULL, NULL, reason);
-    if (connect)
-        close_one(connect);
-    if (reader)
-        close_one(reader);
+    post_link(connection, NULL, reason);
+    close_one(opened.figures);
+    close_one(opened.calls);
+    close_one(opened.reader);
     free(reason);
 }
 

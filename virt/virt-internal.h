@@ -31,14 +31,15 @@ struct virt {
     struct migrations *migrations;      /* virt/migration-watch.h */
     struct virt_connection *connection; /* or NULL: none is wanted */
     virConnectPtr connect; /* for calls; a reference of the loop's own; NULL while there is none */
-    virConnectPtr reader_connect; /* for reading only; likewise */
-    uint64_t epoch;               /* counts connections; news of an earlier one are dropped */
-    bool known;                   /* the table has been filled once */
-    bool current;                 /* and is kept so, by the connection that there is */
-    int64_t lost_ns;              /* wall clock; when it ceased to be */
-    char *reason;                 /* owned; why there is no connection */
-    char *version;                /* owned, or NULL */
-    struct vm_entry **entries;    /* sorted by name; owned */
+    virConnectPtr reader_connect;  /* for reading only; likewise */
+    virConnectPtr figures_connect; /* for vm.stats only; likewise */
+    uint64_t epoch;                /* counts connections; news of an earlier one are dropped */
+    bool known;                    /* the table has been filled once */
+    bool current;                  /* and is kept so, by the connection that there is */
+    int64_t lost_ns;               /* wall clock; when it ceased to be */
+    char *reason;                  /* owned; why there is no connection */
+    char *version;                 /* owned, or NULL */
+    struct vm_entry **entries;     /* sorted by name; owned */
     size_t entry_count;
     struct vm_news *first_news, *last_news; /* to be read and told, in this order */
     bool reading;                           /* a job is at some of them */

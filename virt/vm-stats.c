@@ -11,7 +11,7 @@
 #include "virt/failure.h"
 #include "virt/vm-table.h"
 
-#define AT_ONCE 2
+#define AT_ONCE 3
 #define WANTED                                                                                     \
     (VIR_DOMAIN_STATS_STATE | VIR_DOMAIN_STATS_CPU_TOTAL | VIR_DOMAIN_STATS_BALLOON |              \
      VIR_DOMAIN_STATS_VCPU | VIR_DOMAIN_STATS_INTERFACE | VIR_DOMAIN_STATS_BLOCK)
@@ -79,7 +79,7 @@ prepare(void *context, struct error **err)
     struct question *question;
     virConnectPtr connect;
 
-    if (!virt_connection_get(virt, &connect, err))
+    if (!virt_connection_get_figures(virt, &connect, err))
         return NULL;
     question = xalloc(sizeof(*question));
     question->connect = connect;

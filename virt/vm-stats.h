@@ -5,8 +5,9 @@
  * libvirt is told not to wait for a VM whose QEMU is busy with another job; such a VM's figures are marked
  * 'stale', the others' are not held up.  A QEMU that does not answer at all holds up the question that
  * met it first (libvirt 9.0 has no limit there): after three seconds another is asked beside it, which
- * skips that VM, for the first is the job that it is busy with.  Two may be stuck, for libvirtd lets a
- * connection have five calls at a time.
+ * skips that VM, for the first is the job that it is busy with.  The questions have a connection of their own, of
+ * which libvirtd takes five calls at a time: each QEMU that hangs holds one question, so that with three no other is begun
+ * (each holds one of libvirtd's 20 workers, too), and what is told is the last sample.
  */
 #ifndef VIRT_VM_STATS_H
 #define VIRT_VM_STATS_H

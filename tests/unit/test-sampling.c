@@ -230,6 +230,25 @@ one_that_is_stuck_does_not_hold_up_the_next(void **state)
 }
 
 static void
+while_all_are_stuck_the_last_sample_is_told_at_once(void **state)
+{
+    (void)state;
+    ASSERT_ASKED(false, "{\"number\":1,");
+    age_ms(10 * (int64_t)SAMPLING_INTERVAL_MS);
+    source.hold = true;
+    ASSERT_ASKED(false, "{\"number\":1,"); /* young enough while the next is under way */
+    while (!source.holding)
+        loop_turn(fixture.loop, true);
+    age_ms(SAMPLING_PATIENCE_MS);
+    ASSERT_ASKED(false, "{\"number\":1,");
+    ASSERT_ASKED(true, "Timeout");
+    source.hold = false;
+    while (source.sampling.under_way > 0)
+        loop_turn(fixture.loop, true);
+    ASSERT_ASKED(false, "{\"number\":3,"); /* the third is the one that was wanted fresh */
+}
+
+static void
 write_text(void *context, struct writer *writer)
 {
     writer_string(writer, context);
@@ -267,6 +286,7 @@ main(void)
         SAMPLING_TEST(the_timer_takes_samples_while_somebody_asks),
         SAMPLING_TEST(an_error_is_told_and_the_next_who_asks_tries_again),
         SAMPLING_TEST(one_that_is_stuck_does_not_hold_up_the_next),
+        SAMPLING_TEST(while_all_are_stuck_the_last_sample_is_told_at_once),
         SAMPLING_TEST(facts_are_members_of_the_answer_that_they_are_of),
     };
 
