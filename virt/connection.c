@@ -16,6 +16,7 @@
 #include "agent/base/thread.h"
 #include "virt/failure.h"
 #include "virt/offer.h"
+#include "virt/sockets.h"
 
 /* A silent libvirtd is given up after KEEP_ALIVE_S * (KEEP_ALIVE_COUNT + 1) seconds. */
 #define KEEP_ALIVE_S 4
@@ -241,17 +242,24 @@ serve(struct virt_connection *connection, const struct opened *opened)
 static void
 connect_once(struct virt_connection *connection)
 {
+    struct sockets before, sockets;
     struct opened opened = { 0 };
     char *reason;
 
     connection->closed = false;
     connection->epoch++;
+    sockets_find(&(struct sockets){ .count = 0 }, &before);
     opened.reader = open_one(connection);
     opened.calls = opened.reader ? open_other(connection, opened.reader) : NULL;
     opened.figures = opened.calls ? open_other(connection, opened.reader) : NULL;
+    sockets_find(&before, &sockets);
+    sockets_done(&before);
     reason = opened.figures ? serve(connection, &opened) : xstrdup(virt_words());
     /* Before its own are closed: so nothing is asked of libvirt when the loop gives back its references. */
     post_link(connection, NULL, reason);
+    /* What still waits for a silent libvirtd ends now; and to close a connection would ask it, too. */
+    sockets_shut(&sockets);
+    sockets_done(&sockets);
     close_one(opened.figures);
     close_one(opened.calls);
     close_one(opened.reader);

@@ -40,6 +40,7 @@ libhostler_a_SOURCES += \
   virt/picture.c virt/picture.h \
   virt/places.c virt/places.h \
   virt/platform.c virt/platform.h \
+  virt/sockets.c virt/sockets.h \
   virt/stale-uses.c virt/stale-uses.h \
   virt/unplug.c virt/unplug.h \
   virt/virt-internal.h \
@@ -73,7 +74,7 @@ libhostler_a_SOURCES += \
   virt/vm.c virt/vm.h
 
 UNIT_TESTS += tests/unit/test-migration
-UNIT_TESTS += tests/unit/test-guest-info tests/unit/test-offer tests/unit/test-vm tests/unit/test-vm-figures
+UNIT_TESTS += tests/unit/test-guest-info tests/unit/test-offer tests/unit/test-sockets tests/unit/test-vm tests/unit/test-vm-figures
 UNIT_TESTS += tests/unit/test-backup
 UNIT_TESTS += tests/unit/test-description tests/unit/test-domain-xml
 EXTRA_DIST += tests/unit/description-fixture.h
