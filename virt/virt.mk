@@ -55,6 +55,7 @@ libhostler_a_SOURCES += \
   virt/vm-jobs-verbs.c \
   virt/vm-life-verbs.c \
   virt/vm-media-verbs.c \
+  virt/vm-make.c virt/vm-make.h \
   virt/vm-merge-verbs.c \
   virt/vm-move-verbs.c \
   virt/vm-needs.c virt/vm-needs.h \

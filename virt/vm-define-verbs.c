@@ -2,20 +2,19 @@
 /*
  * vm.define, vm.create.
  *
- * What lasts is libvirt's definition and the records beside the images (virt/vm-disks.h), in this order: the
- * records first, then the definition; to undefine (virt/vm-undefine-verbs.c), the reverse.  So at each moment every image that a
- * definition names says so itself, and a kill leaves at most a record too many, which is judged.
+ * What lasts is libvirt's definition and the records beside the images (virt/vm-disks.h), in this order:
+ * the records first, then the definition; to undefine (virt/vm-undefine-verbs.c), the reverse.  So at each
+ * moment every image that a definition names says so itself, and a kill leaves at most a record too many,
+ * which is judged.
  */
 #include <config.h>
 
 #include <libvirt/virterror.h>
 #include <string.h>
-#include <uuid/uuid.h>
 
 #include "virt/domain-xml.h"
 #include "virt/virt.h"
-#include "virt/vm-disks.h"
-#include "virt/vm-steps.h"
+#include "virt/vm-make.h"
 
 #define XML_SIZE_MAX (256 * 1024)
 #define TOLD_WITHIN_MS 5000
@@ -26,12 +25,6 @@
            ERROR_IMAGE_IMMUTABLE, ERROR_IMAGE_BROKEN, ERROR_WRONG_STATE, ERROR_NO_SPACE,           \
            ERROR_BUSY, ERROR_TIMEOUT, ERROR_BACKEND_UNAVAILABLE, ERROR_BACKEND_FAILED)
 
-/* The args of both begin with these. */
-struct make_args {
-    struct vm_description description;
-    char *xml;
-};
-
 struct define_args {
     struct make_args make;
     bool replace, autostart;
@@ -40,17 +33,6 @@ struct define_args {
 struct create_args {
     struct make_args make;
     bool paused;
-};
-
-struct make_state {
-    struct vm_use use;          /* its entry is NULL until libvirt has told of the VM */
-    char *name;                 /* owned */
-    struct disk_places *places; /* of raw XML; owned */
-    struct vm_disks disks;
-    struct vm_disks old; /* of the VM that is replaced, if it is off */
-    struct platform platform;
-    struct vm *made;   /* as it was read right after; owned */
-    bool may_be_known; /* libvirt has taken it, or that cannot be told */
 };
 
 static void
@@ -75,109 +57,7 @@ name_object(const void *args, struct object_name *ret_object)
     *ret_object = (struct object_name){ .kind = "vm", .id = make->description.name };
 }
 
-/* ---- who it is ---- */
-
-static bool
-require_admin(const struct call *call, const char *param, struct error **err)
-{
-    if (call_is_admin(call))
-        return true;
-    error_set(err, ERROR_FORBIDDEN,
-              "'%s' needs the role 'admin': it says what QEMU opens on this host", param);
-    error_data_text(err, "role", "%s", role_name(ROLE_OPERATOR));
-    return error_data_text(err, "needs", "%s", role_name(ROLE_ADMIN));
-}
-
-static void
-take_identity(struct make_state *state, const char *name, const char *uuid)
-{
-    state->name = xstrdup(name);
-    if (uuid)
-        memcpy(state->use.uuid, uuid, strlen(uuid) + 1);
-}
-
-/* Raw XML says who it is as well: the images' records have the UUID before libvirt could make one. */
-static bool
-identify_xml(const char *xml, struct make_state *state, struct error **err)
-{
-    _cleanup_(xml_freep) struct xml_document *document = NULL;
-    const struct xml_node *root;
-    char text[UUID_TEXT_SIZE];
-    const char *name;
-    uuid_t uuid;
-
-    if (!xml_parse(NULL, xml, strlen(xml), &document, err))
-        return error_wrap(err, "parameter 'xml'");
-    root = xml_root(document);
-    name = xml_text(root, "name");
-    if (strcmp(xml_name(root), "domain") != 0)
-        return error_param(err, "xml", "must be a <domain>, not a <%s>", xml_name(root));
-    if (!*name)
-        return error_param(err, "xml", "must have a <name>");
-    if (strlen(name) > VM_NAME_MAX)
-        return error_param(err, "xml", "must have a <name> of at most %d bytes", VM_NAME_MAX);
-    if (uuid_parse(xml_text(root, "uuid"), uuid) < 0)
-        return error_param(
-            err, "xml", "must have a <uuid>: its images are marked with it before libvirt has it");
-    uuid_unparse_lower(uuid, text);
-    take_identity(state, name, text);
-    return true;
-}
-
-static bool
-identify(const struct call *call, struct error **err)
-{
-    const struct make_args *args = call->args;
-    const struct vm_description *description = &args->description;
-    struct make_state *state = call->state;
-    const char *needs = args->xml ? "xml" : description_needs_admin(description);
-    char text[UUID_TEXT_SIZE];
-    uuid_t uuid;
-
-    if (needs && !require_admin(call, needs, err))
-        return false;
-    if (args->xml && (description->name || description->memory || description->cpus ||
-                      description->disks.count || description->networks.count))
-        return error_param(err, "xml", "says all of it: the other parameters do not go with it");
-    if (args->xml)
-        return identify_xml(args->xml, state, err);
-    if (!description_check(description, err))
-        return false;
-    if (description->uuid && uuid_parse(description->uuid, uuid) == 0)
-        uuid_unparse_lower(uuid, text);
-    take_identity(state, description->name, description->uuid ? text : NULL);
-    return true;
-}
-
-static bool
-exists(const struct vm *vm, const char *more, struct error **err)
-{
-    error_set(err, ERROR_ALREADY_EXISTS, "there is a VM '%s' with the UUID %s%s", vm->name,
-              vm->uuid, more);
-    error_data_text(err, "kind", "vm");
-    return error_data_text(err, "id", "%s", vm->name);
-}
-
-/* Whom it would replace, by its name or its UUID, which must be one and the same. */
-static bool
-find_present(const struct call *call, bool replace, struct error **err)
-{
-    struct make_state *state = call->state;
-    struct vm_entry *by_name = vm_table_find(call->context, state->name);
-    struct vm_entry *by_uuid =
-        state->use.uuid[0] ? vm_table_find_uuid(call->context, state->use.uuid) : by_name;
-    struct vm_entry *present = by_name ? by_name : by_uuid;
-
-    if (!present)
-        return true;
-    if (!replace)
-        return exists(present->vm, ": pass 'replace' to vm.define to change it", err);
-    if (by_name && state->use.uuid[0] && by_name != by_uuid)
-        return exists(present->vm, ", which is another one's", err);
-    state->use.entry = vm_entry_ref(present);
-    memcpy(state->use.uuid, present->vm->uuid, sizeof(state->use.uuid));
-    return true;
-}
+/* ---- what it is to be ---- */
 
 static bool
 find_disks(const struct call *call, struct error **err)
@@ -205,8 +85,8 @@ prepare(struct call *call, bool replace)
     struct virt *virt = call->context;
     struct error *error = NULL;
 
-    if (!identify(call, &error) || !virt_connection_get(virt, &state->use.connect, &error) ||
-        !find_present(call, replace, &error) || !find_disks(call, &error))
+    if (!make_identify(call, replace, &error) ||
+        !virt_connection_get(virt, &state->use.connect, &error) || !find_disks(call, &error))
         return call_fail(call, error);
     if (!state->use.uuid[0])
         uuid_make(state->use.uuid);

@@ -404,6 +404,13 @@ def test_bash_completes_resources_commands_flags_and_choices(tmp_path):
     assert complete("image", "import", "--path", f"{tmp_path}/di") == [f"{tmp_path}/disk.raw"]
 
 
+def test_bash_completes_members_of_records():
+    assert complete("vm", "define", "--disks", "rep") == ["repository="]
+    assert complete("vm", "define", "--disks", "repository", "=", "a,boot-o") == ["a,boot-order="]
+    assert complete("vm", "define", "--disks", "repository", "=", "a,bus", "=", "s") == ["scsi", "sata"]
+    assert complete("vm", "define", "--disks", "repository", "=", "a", "tuning.read-i") == ["tuning.read-iops="]
+
+
 # Endpoints
 
 def test_a_token_opens_a_tcp_endpoint(make_agent, tmp_path):
