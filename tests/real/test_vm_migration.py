@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 
+from rig.backend import wait_for_backend
 from rig.gluster import wait_for
 from rig.tiny import check_beats, count_beats
 from rig.virt import domain_xml
@@ -344,3 +345,43 @@ def test_disks_go_over_too(roamer, tmp_path):
     finally:
         for host in (here, there):
             host.remove_guest(name)
+
+
+def test_its_images_are_kept_for_it_wherever_it_is(virt_pair, make_agent):
+    here, there = virt_pair.hosts
+    web1 = {"repository": "both", "image": "web1"}
+    clients = []
+    try:
+        for host in (here, there):
+            clients.append(make_agent(f"{host.name}-images", **host.agent_options()).connect())
+            wait_for_backend(clients[-1], "libvirt")
+            clients[-1].call("repository.connect", {"repository": "both", "kind": "dir", "create": True,
+                                                    "path": str(virt_pair.shared / "images-of-both")})
+        one, two = clients
+        hosts = [client.call("host.info")["hostId"] for client in clients]
+        one.call("image.create", {**web1, "size": 16 << 20})
+        one.call("vm.define", {"name": "kept", "memory": 64 << 20, "cpus": 1, "virtualization": "qemu", "disks": [web1]})
+
+        def users():
+            return [use["host"] for use in one.call("image.status", web1)["uses"] if use["writable"]]
+        assert users() == hosts[:1]
+        for client in clients:
+            assert client.error("image.remove", web1).name == "ImageInUse"
+        one.call("vm.start", {"vm": "kept"})
+        ended = one.run("vm.migrate", {"vm": "kept", "target": there.migration_uri})
+        assert ended["status"] == "done", ended
+        wait_for(lambda: users() == hosts[1:], "the target's record, and no other")
+        for client in clients:
+            error = client.error("image.remove", web1)
+            assert error.name == "ImageInUse" and error.data["host"] == hosts[1], error
+        two.call("vm.destroy", {"vm": "kept"})
+        if two.call("vm.list")["vms"]:
+            assert users() == hosts[1:]
+            two.call("vm.undefine", {"vm": "kept"})
+        wait_for(lambda: users() == [], "nobody to need it")
+        one.call("image.remove", web1)
+    finally:
+        for client in clients:
+            client.close()
+        for host in (here, there):
+            host.remove_guest("kept")
