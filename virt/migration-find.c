@@ -59,7 +59,7 @@ have_stopped(struct migration_entry *entry, int why)
         /* Our own call is about to come back, and its figures are. */
         if (entry->calling)
             return;
-        entry->left = true;
+        entry->left_ns = clock_monotonic_ns();
         migration_tick(entry);
         return;
     }
@@ -83,8 +83,9 @@ take_final_figures(struct migration_entry *entry, const struct vm_news *news)
         return;
     migration_figures_read(news->params, news->param_count, &entry->migration.figures);
     entry->final = true;
-    if (entry->left)
+    if (entry->left_ns)
         migration_end(entry, MIGRATION_DONE, NULL);
+    migration_publish(entry);
 }
 
 static void
@@ -130,7 +131,8 @@ migrations_told(void *context, const struct vm_news *news)
     if (news->kind == VM_NEWS_LIFE)
         hear_life(migrations, entry, news);
     else if (news->kind == VM_NEWS_JOB_COMPLETED && entry &&
-             !migration_is_over(entry->migration.state))
+             (!migration_is_over(entry->migration.state) ||
+              (entry->migration.state == MIGRATION_DONE && !entry->final)))
         take_final_figures(entry, news);
     else if (news->kind == VM_NEWS_MIGRATION_ITERATION) {
         if (!entry || migration_is_over(entry->migration.state) || entry->migration.incoming)

@@ -10,12 +10,13 @@
 #include "virt/migration-watch.h"
 
 #define LOOK_AGAIN_MS 5000
+#define GONE_WITHIN_NS (INT64_C(3) * 1000000000)
 
 /* Of vm.migrate and vm.cancelMigration. */
 struct migration_use {
     struct vm_use use;
     uint64_t serial;
-    char *key; /* owned */
+    char *key, *gone_key; /* owned */
 };
 
 static void
@@ -24,6 +25,7 @@ migration_use_done(struct call *call)
     struct migration_use *state = call->state;
 
     free(TAKE(state->key));
+    free(TAKE(state->gone_key));
     vm_state_done(call);
 }
 
@@ -43,6 +45,7 @@ have_serial(struct call *call, const struct migration_entry *entry)
 
     state->serial = entry->serial;
     state->key = migration_key(entry->migration.vm_uuid);
+    state->gone_key = vm_table_key(entry->migration.vm_uuid);
 }
 
 static void
@@ -247,6 +250,21 @@ tell_progress(struct call *call, const struct migration_figures *figures)
         call_progress(call, left < total ? total - left : 0, total, "bytes");
 }
 
+/* Whoever hears of its end finds in vm.list what follows from it: libvirt's own events tell that, a little
+   later. */
+static bool
+is_told_as_gone(struct call *call, const struct migration *migration)
+{
+    const struct migration_args *args = call->args;
+    const struct migration_use *state = call->state;
+    const struct vm_entry *vm = state->use.entry;
+    bool stays = vm->vm->persistent && strcmp(args->definition, "move") != 0;
+
+    return migration->state != MIGRATION_DONE || vm->gone ||
+           (stays && vm->vm->state == VM_SHUTOFF) ||
+           clock_wall_ns() - migration->ended_ns > GONE_WITHIN_NS;
+}
+
 static enum outcome
 migrate_follow(struct call *call)
 {
@@ -260,6 +278,8 @@ migrate_follow(struct call *call)
     migration = &entry->migration;
     if (loss(entry))
         return fail_with(call, loss(entry));
+    if (migration_is_over(migration->state) && !is_told_as_gone(call, migration))
+        return call_wait(call, state->gone_key, LOOK_AGAIN_MS / 10, "libvirt's events");
     if (migration_is_over(migration->state))
         return conclude(call, entry);
     answer(call, entry);

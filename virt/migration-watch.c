@@ -25,7 +25,7 @@
 /* libvirt has no figures of it: its events tell nearly all. */
 #define LOOK_INCOMING_MS 1000
 /* The figures of a job that has ended come by an event of their own, right behind. */
-#define FINAL_WITHIN_MS 500
+#define FINAL_WITHIN_NS (INT64_C(3) * 1000000000)
 /* Of VMs that went away, and of those that are here; the oldest that are over are forgotten. */
 #define KEPT 4096
 #define STUCK_MS 20000
@@ -294,9 +294,11 @@ settle(struct migration_entry *entry, const struct migration_look *found)
     struct migration *migration = &entry->migration;
     enum migration_state state;
 
-    if (entry->left) {
+    if (entry->left_ns) {
         if (found->completed)
             migration->figures = found->ended;
+        else if (clock_monotonic_ns() - entry->left_ns < FINAL_WITHIN_NS)
+            return;
         migration_end(entry, MIGRATION_DONE, NULL);
         return;
     }
@@ -476,8 +478,8 @@ call_came_back(struct job *job)
     } else if (!error && entry->final) {
         migration_end(entry, MIGRATION_DONE, NULL);
     } else if (!error) {
-        entry->left = true;
-        timer_arm(entry->migrations->virt->agent->loop, &entry->timer, FINAL_WITHIN_MS);
+        entry->left_ns = clock_monotonic_ns();
+        timer_arm(entry->migrations->virt->agent->loop, &entry->timer, LOOK_MS);
     } else if (error->code == ERROR_TASK_ABORTED) {
         migration_end(entry, MIGRATION_ABORTED, error);
     } else {

@@ -22,21 +22,37 @@ class Roamer:
 
     def __init__(self, pair, make_agent):
         self.pair = pair
-        self.disk = pair.shared / f"{VM}.raw"
-        where = [host for host in pair.hosts if host.domain_state(VM) in ("running", "paused")]
-        if not where:
-            for host in pair.hosts:
-                host.remove_guest(VM)
-            pair.hosts[0].start_guest(VM, folder=pair.shared, beat="/dev/vda")
-            where = pair.hosts[:1]
-        self.here = where[0]
-        self.there = next(host for host in pair.hosts if host is not self.here)
-        self.there.remove_guest(VM)
+        self.disk = pair.shared / f"repository/images/{VM}/data"
         self.agents = {host: make_agent(host.name, **host.agent_options()) for host in pair.hosts}
         self.clients = {}
         for host in pair.hosts:
             self.connect(host)
+            self.clients[host].call("repository.connect", {"repository": "shared", "kind": "dir", "create": True,
+                                                           "path": str(pair.shared / "repository")})
+        where = [host for host in pair.hosts if host.domain_state(VM) in ("running", "paused")]
+        self.here = where[0] if where else self.start()
+        self.there = next(host for host in pair.hosts if host is not self.here)
+        self.there.remove_guest(VM)
         self.beats = count_beats(self.disk)
+
+    def start(self):
+        host = self.pair.hosts[0]
+        for each in self.pair.hosts:
+            each.remove_guest(VM)
+        images = self.clients[host].call("image.list", {"repository": "shared"})["images"]
+        if not images:
+            self.clients[host].call("image.create", {"repository": "shared", "image": VM, "size": 32 << 20})
+        host.start_domain(domain_xml(VM, [self.disk], beat="/dev/vda", steady=True))
+        host.wait_guest(VM)
+        host.wait_beats(VM)
+        return host
+
+    def wait_used(self, host):
+        """The image's own record says that it is a disk of the VM on that host, and on no other."""
+        client = self.clients[host]
+        wanted = [client.call("host.info")["hostId"]]
+        wait_for(lambda: [each["host"] for each in client.call("image.status", {
+            "repository": "shared", "image": VM})["uses"]] == wanted, f"the image to be used on {host.name} alone")
 
     def connect(self, host):
         self.clients[host] = client = self.agents[host].connect()
@@ -107,12 +123,14 @@ class Roamer:
         assert self.there.domain_state(VM) == "running" and VM not in self.here.qemu_pids()
         wait_for(lambda: self.call(self.there, "vm.status")["state"] == "running", "the target's agent to tell so")
         self.wait_beats()
+        self.wait_used(self.there)
         self.check_disk(self.there, tmp_path)
 
     def check_stayed(self):
         assert self.here.domain_state(VM) == "running"
         wait_for(lambda: VM not in self.there.qemu_pids(), "the end of QEMU on the target")
         self.wait_beats()
+        self.wait_used(self.here)
 
 
 @pytest.fixture
