@@ -54,8 +54,8 @@ libhostler_a_SOURCES += \
   virt/vm-figures.c virt/vm-figures.h \
   virt/vm-jobs-verbs.c \
   virt/vm-life-verbs.c \
-  virt/vm-media-verbs.c \
   virt/vm-make.c virt/vm-make.h \
+  virt/vm-media-verbs.c \
   virt/vm-merge-verbs.c \
   virt/vm-move-verbs.c \
   virt/vm-needs.c virt/vm-needs.h \

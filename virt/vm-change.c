@@ -126,11 +126,12 @@ change_find_device(virDomainPtr domain, unsigned xml_flags, const struct device_
     return true;
 }
 
-/* Of a caller that must not think that nothing has happened. */
+/* Of a caller that must not think that nothing has happened.  libvirt 9.0 changes some of the definition that it
+   has in memory before it fails to write it. */
 static bool
 tell_half(struct error **err)
 {
-    error_wrap(err, "the VM as it runs is changed, its definition is not");
+    error_wrap(err, "the VM as it runs is changed, its definition is not for good");
     return error_data_json(err, "done", "[\"live\"]");
 }
 

@@ -31,12 +31,16 @@ def guest(virt_host):
 @pytest.fixture
 def client(make_agent, virt_host):
     with make_agent(**virt_host.agent_options()).connect() as connection:
-        connection.call("event.subscribe", {"topics": ["host.backend"], "snapshot": True})
-        backends = {each["backend"]: each for each in connection.call("host.info")["backends"]}
-        if backends["libvirt"]["state"] != "available":
-            connection.event(lambda event: event["params"].get("subject") == "libvirt"
-                             and event["params"]["data"]["state"] == "available")
+        wait_for_libvirt(connection)
         yield connection
+
+
+def wait_for_libvirt(client):
+    client.call("event.subscribe", {"topics": ["host.backend"], "snapshot": True})
+    backends = {each["backend"]: each for each in client.call("host.info")["backends"]}
+    if backends["libvirt"]["state"] != "available":
+        client.event(lambda event: event["params"].get("subject") == "libvirt"
+                     and event["params"]["data"]["state"] == "available")
 
 
 def described(virt_host, vm, *options):
@@ -284,3 +288,53 @@ def test_a_disk_of_a_vm_that_is_off(client, virt_host, images):
     error = client.error("vm.attachDisk", {"vm": "off1", "disk": {"repository": images, "image": "nothing"}})
     assert error.name == "ImageNotFound"
     client.call("vm.undefine", {"vm": "off1"})
+
+
+def test_a_change_that_is_half_done_says_so(client, virt_host, guest):
+    virt_host.inside("mount", "-o", "remount,bind,ro", "/etc/libvirt", check=True)
+    try:
+        error = client.error("vm.setMemory", {"vm": guest, "memory": 250 * MIB})
+    finally:
+        virt_host.inside("mount", "-o", "remount,bind,rw", "/etc/libvirt", check=True)
+    assert error.name == "BackendFailed" and error.data["done"] == ["live"] and "its definition is not for good" in error.message
+    assert str(250 * 1024) not in virt_host.path(f"/etc/libvirt/qemu/{guest}.xml").read_text()
+    answer = client.call("vm.setMemory", {"vm": guest, "memory": 256 * MIB})
+    assert answer["live"] and answer["config"]
+
+
+def test_an_image_is_free_though_the_agent_was_killed_before_the_guest_let_go(make_agent, virt_host, guest):
+    agent = make_agent(**virt_host.agent_options())
+    with agent.connect() as client:
+        wait_for_libvirt(client)
+        client.call("repository.connect", {"repository": "fast", "kind": "dir", "path": str(virt_host.own / "fast"), "create": True})
+        client.call("image.create", {"repository": "fast", "image": "late", "size": 8 * MIB})
+        client.call("vm.attachDisk", {"vm": guest, "disk": {"repository": "fast", "image": "late"}})
+        wait_for(lambda: "vdb" in guest_disks(virt_host, guest), "the disk in the guest")
+        client.call("vm.pause", {"vm": guest})
+        assert client.error("vm.detachDisk", {"vm": guest, "disk": "vdb", "timeout": 1}).name == "Timeout"
+    agent.restart()
+    with agent.connect() as client:
+        wait_for_libvirt(client)
+        assert client.error("image.remove", {"repository": "fast", "image": "late"}).name == "ImageInUse"
+        client.call("vm.resume", {"vm": guest})
+        wait_for(lambda: "'vdb'" not in virt_host.virsh("dumpxml", guest).stdout, "the guest to let go")
+        client.call("image.remove", {"repository": "fast", "image": "late"})
+
+
+def test_a_machine_of_our_own_has_room_for_what_comes_later(client, virt_host, images):
+    for name in ("root", "more"):
+        client.call("image.create", {"repository": images, "image": f"q35-{name}", "size": MIB})
+    client.call("vm.define", {"name": "q35", "memory": 64 * MIB, "cpus": 1, "disks": [{"repository": images, "image": "q35-root"}]})
+    client.call("vm.start", {"vm": "q35"})
+    answer = client.call("vm.attachDisk", {"vm": "q35", "disk": {"repository": images, "image": "q35-more"}})
+    assert answer["live"] and answer["config"] and answer["device"] == "vdb"
+    assert client.call("vm.attachNetwork", {"vm": "q35", "network": {"kind": "user"}})["live"]
+    ticket = client.call("vm.consoleTicket", {"vm": "q35"})
+    assert vnc_password_opens(virt_host, ticket["port"], ticket["password"]) and ticket["serial"].startswith("/dev/pts/")
+    # Nobody is in it who could let go.
+    error = client.error("vm.detachDisk", {"vm": "q35", "disk": "vdb", "timeout": 1})
+    assert error.name == "Timeout" and error.data["done"] == ["config"], error
+    client.call("vm.destroy", {"vm": "q35"})
+    wait_for(lambda: uses(client, "q35-more") == [], "the end of the image's record")
+    assert uses(client, "q35-root") == ["q35"]
+    client.call("vm.undefine", {"vm": "q35"})
