@@ -109,6 +109,23 @@ choose_target(struct disk_device *device, const struct both *both, struct error 
            error_param(err, "disk", "is one too many for the bus '%s'", device->bus);
 }
 
+/* Neither QEMU nor libvirt 9.0 says it so that it helps. */
+static bool
+check_hot_plug(const struct disk_device *device, const struct both *both, const char *vm,
+               struct error **err)
+{
+    const char *what = strcmp(device->bus, "sata") == 0 ? "a disk of bus 'sata'"
+                       : device->description->image     ? NULL
+                                                        : "an empty drive";
+
+    if (!both->live || !what)
+        return true;
+    error_set(err, ERROR_WRONG_STATE,
+              "VM '%s' runs: %s can only be given to its definition, with scope config", vm, what);
+    error_data_text(err, "state", "running");
+    return error_data_text(err, "needs", "a VM that is off, or scope config");
+}
+
 /* The side that has it says which target it has on the other one. */
 static bool
 place_disk(struct call *call, const struct both *both, struct error **err)
@@ -129,6 +146,8 @@ place_disk(struct call *call, const struct both *both, struct error **err)
         return already("disk", there->target, args->change.vm.vm, err);
     if (there && strlen(there->target) < sizeof(device->target))
         (void)snprintf(device->target, sizeof(device->target), "%s", there->target);
+    if (!live && !check_hot_plug(device, both, args->change.vm.vm, err))
+        return false;
     if (!there && !choose_target(device, both, err))
         return false;
     state->change.device = xstrdup(device->target);

@@ -62,6 +62,8 @@ find_disk(struct call *call, struct error **err)
         error_data_text(err, "state", "no image");
         return error_data_text(err, "needs", "an image of a repository that is connected");
     }
+    if (disk->readonly)
+        return error_param(err, "disk", "is read only: a medium or a disk that cannot grow");
     if (!repository_find(virt->storage, disk->repository, &state->repository, err))
         return false;
     state->image = xstrdup(disk->image);

@@ -133,27 +133,26 @@ put(struct list *list, const char *field, int type, uint64_t value)
 
 struct disk_field {
     const char *name;
-    size_t offset;  /* of the struct bound */
-    unsigned group; /* libvirt takes those of a group together */
+    size_t offset; /* of the struct bound */
 };
 
-#define DISK_FIELD(member, name, group)                                                            \
+#define DISK_FIELD(member, name)                                                                   \
     {                                                                                              \
-        name, offsetof(struct disk_bounds, member), group                                          \
+        name, offsetof(struct disk_bounds, member)                                                 \
     }
 static const struct disk_field disk_fields[] = {
-    DISK_FIELD(bytes, VIR_DOMAIN_BLOCK_IOTUNE_TOTAL_BYTES_SEC, 0),
-    DISK_FIELD(read_bytes, VIR_DOMAIN_BLOCK_IOTUNE_READ_BYTES_SEC, 0),
-    DISK_FIELD(write_bytes, VIR_DOMAIN_BLOCK_IOTUNE_WRITE_BYTES_SEC, 0),
-    DISK_FIELD(iops, VIR_DOMAIN_BLOCK_IOTUNE_TOTAL_IOPS_SEC, 1),
-    DISK_FIELD(read_iops, VIR_DOMAIN_BLOCK_IOTUNE_READ_IOPS_SEC, 1),
-    DISK_FIELD(write_iops, VIR_DOMAIN_BLOCK_IOTUNE_WRITE_IOPS_SEC, 1),
-    DISK_FIELD(bytes_burst, VIR_DOMAIN_BLOCK_IOTUNE_TOTAL_BYTES_SEC_MAX, 2),
-    DISK_FIELD(read_bytes_burst, VIR_DOMAIN_BLOCK_IOTUNE_READ_BYTES_SEC_MAX, 2),
-    DISK_FIELD(write_bytes_burst, VIR_DOMAIN_BLOCK_IOTUNE_WRITE_BYTES_SEC_MAX, 2),
-    DISK_FIELD(iops_burst, VIR_DOMAIN_BLOCK_IOTUNE_TOTAL_IOPS_SEC_MAX, 3),
-    DISK_FIELD(read_iops_burst, VIR_DOMAIN_BLOCK_IOTUNE_READ_IOPS_SEC_MAX, 3),
-    DISK_FIELD(write_iops_burst, VIR_DOMAIN_BLOCK_IOTUNE_WRITE_IOPS_SEC_MAX, 3),
+    DISK_FIELD(bytes, VIR_DOMAIN_BLOCK_IOTUNE_TOTAL_BYTES_SEC),
+    DISK_FIELD(read_bytes, VIR_DOMAIN_BLOCK_IOTUNE_READ_BYTES_SEC),
+    DISK_FIELD(write_bytes, VIR_DOMAIN_BLOCK_IOTUNE_WRITE_BYTES_SEC),
+    DISK_FIELD(iops, VIR_DOMAIN_BLOCK_IOTUNE_TOTAL_IOPS_SEC),
+    DISK_FIELD(read_iops, VIR_DOMAIN_BLOCK_IOTUNE_READ_IOPS_SEC),
+    DISK_FIELD(write_iops, VIR_DOMAIN_BLOCK_IOTUNE_WRITE_IOPS_SEC),
+    DISK_FIELD(bytes_burst, VIR_DOMAIN_BLOCK_IOTUNE_TOTAL_BYTES_SEC_MAX),
+    DISK_FIELD(read_bytes_burst, VIR_DOMAIN_BLOCK_IOTUNE_READ_BYTES_SEC_MAX),
+    DISK_FIELD(write_bytes_burst, VIR_DOMAIN_BLOCK_IOTUNE_WRITE_BYTES_SEC_MAX),
+    DISK_FIELD(iops_burst, VIR_DOMAIN_BLOCK_IOTUNE_TOTAL_IOPS_SEC_MAX),
+    DISK_FIELD(read_iops_burst, VIR_DOMAIN_BLOCK_IOTUNE_READ_IOPS_SEC_MAX),
+    DISK_FIELD(write_iops_burst, VIR_DOMAIN_BLOCK_IOTUNE_WRITE_IOPS_SEC_MAX),
 };
 
 static const struct bound *
@@ -162,16 +161,6 @@ bound_of(const void *bounds, size_t offset)
     return (const struct bound *)(const void *)((const char *)bounds + offset);
 }
 
-static bool
-is_group_given(const struct disk_bounds *bounds, unsigned group)
-{
-    for (size_t i = 0; i < ARRAY_COUNT(disk_fields); i++)
-        if (disk_fields[i].group == group && bound_of(bounds, disk_fields[i].offset)->given)
-            return true;
-    return false;
-}
-
-/* Those of the groups of which something is given. */
 static void
 merge_disk(const struct disk_bounds *bounds, struct list *now, struct list *ret_wanted)
 {
@@ -181,33 +170,34 @@ merge_disk(const struct disk_bounds *bounds, struct list *now, struct list *ret_
         const struct bound *bound = bound_of(bounds, field->offset);
         virTypedParameterPtr item = find_item(now, field->name);
 
-        if (is_group_given(bounds, field->group))
-            put(ret_wanted, field->name, VIR_TYPED_PARAM_ULLONG,
-                bound->given ? bound->value
-                : item       ? item->value.ul
-                             : 0);
+        put(ret_wanted, field->name, VIR_TYPED_PARAM_ULLONG,
+            bound->given ? bound->value
+            : item       ? item->value.ul
+                         : 0);
     }
 }
 
-static uint64_t
-value_of(struct list *list, const char *field)
-{
-    virTypedParameterPtr item = find_item(list, field);
-
-    return item ? item->value.ul : 0;
-}
-
-/* QEMU's rule: each three of disk_fields are of all, of reads and of writes. */
+/* QEMU's rules.  disk_fields are in threes, of all, of reads and of writes; the first half are bounds, the
+   others bursts, each as far behind its bound. */
 static bool
-check_disk(struct list *wanted, const char *disk, struct error **err)
+check_disk(const struct list *wanted, const char *disk, struct error **err)
 {
+    const virTypedParameter *items = wanted->items;
+
     for (size_t i = 0; i < ARRAY_COUNT(disk_fields); i += 3)
-        if (value_of(wanted, disk_fields[i].name) && (value_of(wanted, disk_fields[i + 1].name) ||
-                                                      value_of(wanted, disk_fields[i + 2].name)))
+        if (items[i].value.ul && (items[i + 1].value.ul || items[i + 2].value.ul))
             return error_param(err, "disks",
                                "would have '%s' both a bound of all ('%s') and one of reads or "
                                "writes: pass 0 for what it has",
                                disk, disk_fields[i].name);
+    for (size_t i = 0; i < ARRAY_COUNT(disk_fields) / 2; i++) {
+        uint64_t burst = items[i + ARRAY_COUNT(disk_fields) / 2].value.ul;
+
+        if (burst && (!items[i].value.ul || burst < items[i].value.ul))
+            return error_param(err, "disks",
+                               "would have '%s' a burst without a bound ('%s') that is no larger",
+                               disk, disk_fields[i].name);
+    }
     return true;
 }
 
@@ -223,8 +213,7 @@ tune_disk(virDomainPtr domain, const struct disk_bounds *bounds, const char *tar
     virTypedParamsClear(now.items, now.count);
     if (!check_disk(&wanted, bounds->disk, err))
         return false;
-    return wanted.count == 0 ||
-           virDomainSetBlockIoTune(domain, target, wanted.items, wanted.count, affect) == 0 ||
+    return virDomainSetBlockIoTune(domain, target, wanted.items, wanted.count, affect) == 0 ||
            virt_fail(err, domain, "cannot set the bounds of disk '%s'", bounds->disk);
 }
 

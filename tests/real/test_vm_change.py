@@ -251,7 +251,8 @@ def test_a_medium_is_inserted_changed_and_taken_out_against_the_guest_only_by_fo
     assert uses(client, "first") == [] and uses(client, "second") == [guest]
     client.call("vm.changeMedia", {"vm": guest, "disk": "sda", "force": True})
     assert uses(client, "second") == []
-    assert client.call("vm.status", {"vm": guest})["disks"][-1]["source"] is None
+    assert next(each for each in client.call("vm.status", {"vm": guest})["disks"] if each["target"] == "sda")["source"] is None
+    assert client.error("vm.resizeDisk", {"vm": guest, "disk": "sda", "size": 2 * MIB}).name in ("InvalidParams", "WrongState")
     assert client.error("vm.changeMedia", {"vm": guest, "disk": "vda"}).name == "InvalidParams"
     assert client.error("vm.changeMedia", {"vm": guest, "disk": "sdz"}).name == "NotFound"
     assert client.error("vm.changeMedia", {"vm": guest, "image": "first"}).name == "InvalidParams"
@@ -265,8 +266,9 @@ def test_disks_are_bounded_and_cpus_where_the_host_can(client, virt_host, guest)
     assert bounds() == bounds("--inactive") == {"read_bytes_sec": MIB, "write_iops_sec": 100, "write_iops_sec_max": 200}
     client.call("vm.tune", {"vm": guest, "disks": [{"disk": "vda", "writeBytes": 2 * MIB}], "scope": "live"})
     assert bounds() == {"read_bytes_sec": MIB, "write_bytes_sec": 2 * MIB, "write_iops_sec": 100, "write_iops_sec_max": 200}
-    error = client.error("vm.tune", {"vm": guest, "disks": [{"disk": "vda", "bytes": MIB}]})
-    assert error.name == "InvalidParams", error
+    for wrong in ({"bytes": MIB}, {"readBytesBurst": 1}, {"readIopsBurst": 10}, {"writeIops": 0}):
+        error = client.error("vm.tune", {"vm": guest, "disks": [{"disk": "vda", **wrong}]})
+        assert error.name == "InvalidParams", (wrong, error)
     client.call("vm.tune", {"vm": guest, "disks": [{"disk": "vda", "readBytes": 0, "writeBytes": 0, "writeIops": 0, "writeIopsBurst": 0}]})
     assert bounds() == {} and bounds("--inactive") == {}
     error = client.error("vm.tune", {"vm": guest, "cpuQuota": 50000, "scope": "live"})
@@ -324,13 +326,18 @@ def test_an_image_is_free_though_the_agent_was_killed_before_the_guest_let_go(ma
 def test_a_machine_of_our_own_has_room_for_what_comes_later(client, virt_host, images):
     for name in ("root", "more"):
         client.call("image.create", {"repository": images, "image": f"q35-{name}", "size": MIB})
-    client.call("vm.define", {"name": "q35", "memory": 64 * MIB, "cpus": 1, "disks": [{"repository": images, "image": "q35-root"}]})
+    client.call("vm.define", {"name": "q35", "memory": 64 * MIB, "cpus": 1, "maxCpus": 2,
+                              "disks": [{"repository": images, "image": "q35-root"}]})
     client.call("vm.start", {"vm": "q35"})
     answer = client.call("vm.attachDisk", {"vm": "q35", "disk": {"repository": images, "image": "q35-more"}})
     assert answer["live"] and answer["config"] and answer["device"] == "vdb"
     assert client.call("vm.attachNetwork", {"vm": "q35", "network": {"kind": "user"}})["live"]
+    assert client.call("vm.setCpus", {"vm": "q35", "cpus": 2})["live"]
     ticket = client.call("vm.consoleTicket", {"vm": "q35"})
     assert vnc_password_opens(virt_host, ticket["port"], ticket["password"]) and ticket["serial"].startswith("/dev/pts/")
+    for verb, params in (("attachDisk", {"disk": {"device": "cdrom"}}), ("setCpus", {"cpus": 1})):
+        error = client.error(f"vm.{verb}", {"vm": "q35", **params})
+        assert error.name == "WrongState", (verb, error)
     # Nobody is in it who could let go.
     error = client.error("vm.detachDisk", {"vm": "q35", "disk": "vdb", "timeout": 1})
     assert error.name == "Timeout" and error.data["done"] == ["config"], error
