@@ -21,6 +21,7 @@
 #include "ctl/output.h"
 #include "ctl/progress.h"
 
+#define ENDS_WITHIN_MS 30
 #define FORGOTTEN_NS NS_PER_S
 #define LOOK_MS 250 /* how often a quiet wait looks at its time limit */
 
@@ -448,6 +449,20 @@ print_result(struct call *call, const json_t *result)
     return STATUS_USAGE;
 }
 
+/* Some verbs have little left to do when they answer: then there is nothing to look at. */
+static bool
+ends_soon(struct call *call)
+{
+    _cleanup_(error_freep) struct error *ignored = NULL;
+    json_t *result = NULL;
+    bool ended = session_ask(call->session, "task.wait",
+                             json_pack("{sssi}", "task", call->id, "timeoutMs", ENDS_WITHIN_MS),
+                             take_message, call, &result, &ignored);
+
+    json_decref(result);
+    return ended;
+}
+
 static enum status
 conclude(struct call *call)
 {
@@ -476,7 +491,8 @@ conclude(struct call *call)
         return follow_run(call->session, call->invocation, call->answer, call->what, call->until_ns,
                           &call->display);
     progress_display_finish(&call->display, call->ended, call->what);
-    if (call->command->kind == COMMAND_EARLY && !call->waits && !call->settings->json)
+    if (call->command->kind == COMMAND_EARLY && !call->waits && !call->settings->json &&
+        !ends_soon(call))
         output_complain("task '%s' runs on: hostler task status --task %s", call->id, call->id);
     return print_result(call, last && !json_is_null(last) ? last : call->answer);
 }

@@ -59,7 +59,12 @@ static const struct listing {
       { "vm", "state", "reason", "memory", "cpus", "guestAgent", "uuid" },
       "no virtual machines",
       "after",
-      "memory" },
+      "maxMemory" },
+    { "jobs",
+      { "name", "kind", "disk", "state", "done", "total", "perSecond", "ended", "error" },
+      "no jobs",
+      "after",
+      "kind" },
     { "problems", { "image", "kind", "problem", "text", "fix" }, "no problems", "after", NULL },
 };
 

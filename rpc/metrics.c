@@ -86,7 +86,7 @@ write_facts(void *context, struct writer *writer)
     LOOP_ONLY();
     writer_object(writer);
     writer_member_unsigned(writer, "open", rpc->connection_count);
-    writer_member_unsigned(writer, "total", rpc->last_number);
+    writer_member_unsigned(writer, "accepted", rpc->last_number);
     writer_member_unsigned(writer, "requests", rpc->request_count);
     writer_member_unsigned(writer, "errors", rpc->error_count);
     writer_member_unsigned(writer, "eventsDelivered", rpc->event_count);

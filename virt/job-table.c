@@ -286,10 +286,14 @@ hear_domain_job(struct job_table *table, const struct vm_news *news)
     }
     job->done = figure(news, VIR_DOMAIN_JOB_DATA_PROCESSED);
     job->total = figure(news, VIR_DOMAIN_JOB_DATA_TOTAL);
-    end(table, job, success ? "done" : "failed",
-        why       ? why
-        : success ? NULL
-                  : "libvirt does not say why");
+    /* A backup by NBD ends well by being canceled, and has that as its words. */
+    end(table, job,
+        success                            ? "done"
+        : why && strcasestr(why, "cancel") ? "canceled"
+                                           : "failed",
+        success ? NULL
+        : why   ? why
+                : "libvirt does not say why");
 }
 
 /* With QEMU all its jobs have ended. */

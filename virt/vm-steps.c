@@ -114,6 +114,16 @@ wait_for(struct call *call, uint64_t timeout_ms, const char *what)
     return call_wait(call, key, timeout_ms, "%s", what);
 }
 
+/* Of one that is being started libvirt tells that its cpus run before it tells that it was started: until
+   then it is described as it was when it was off. */
+static bool
+is_shown(const struct vm *vm, unsigned states)
+{
+    bool is_on = vm->state == VM_RUNNING || vm->state == VM_PAUSED;
+
+    return (states & VM_BIT(vm->state)) && (!is_on || vm->id >= 0);
+}
+
 enum outcome
 vm_answer_state(struct call *call, unsigned states)
 {
@@ -121,7 +131,7 @@ vm_answer_state(struct call *call, unsigned states)
     struct vm_entry *entry = state->entry;
     int64_t elapsed_ms = call_elapsed_ms(call);
 
-    if (entry->gone || (states & VM_BIT(entry->vm->state)) || elapsed_ms > ANSWER_WITHIN_MS)
+    if (entry->gone || is_shown(entry->vm, states) || elapsed_ms > ANSWER_WITHIN_MS)
         return answer(call);
     if (elapsed_ms > EVENT_WITHIN_MS && !state->refresh)
         state->refresh = news_refresh(call->context, state->uuid, true);
