@@ -68,6 +68,19 @@ snapshot_done(struct call *call)
 /* ---- which disks ---- */
 
 static bool
+check_item(const struct snapshot_state *state, const struct disk_chain *chain, struct error **err)
+{
+    for (size_t i = 0; i < state->count; i++)
+        if (strcmp(state->items[i].disk, chain->target) == 0)
+            return error_param(err, "disks", "must name each disk once");
+    if (!chain->job)
+        return true;
+    error_set(err, ERROR_WRONG_STATE, "a job is at disk '%s': see vm.jobs", chain->target);
+    error_data_text(err, "state", "%s", chain->job);
+    return error_data_text(err, "needs", "no job on that disk");
+}
+
+static bool
 add_item(struct call *call, const struct xml_document *document, const char *disk,
          const char *snapshot, struct error **err)
 {
@@ -78,11 +91,10 @@ add_item(struct call *call, const struct xml_document *document, const char *dis
 
     if (!disk_work_open(call, document, disk, &chain, &item.repository, &item.image, err))
         return false;
-    for (size_t i = 0; i < state->count; i++)
-        if (strcmp(state->items[i].disk, chain.target) == 0) {
-            free(item.image);
-            return error_param(err, "disks", "must name each disk once");
-        }
+    if (!check_item(state, &chain, err)) {
+        free(item.image);
+        return false;
+    }
     uuid_make(uuid);
     item.disk = xstrdup(chain.target);
     item.id = xstrdup(snapshot ? snapshot : uuid);

@@ -21,13 +21,16 @@ GUEST = "guest"
 
 @pytest.fixture(scope="module")
 def agent(virt_host, tmp_path_factory):
-    """In the host of the guest; the guest's disk is image 'web' of its repository 'fast'."""
+    """In the host of the guest, whose disks are the image 'web' of its repository 'fast' and 'data' of 'slow'."""
     agent = virt_host.agent(tmp_path_factory.mktemp("agent"), repositories=["fast", "slow"])
     with agent.connect() as client:
         wait_for_backend(client, "libvirt")
         client.call("image.create", {"repository": "fast", "image": "web", "size": 16 << 20})
-        client.call("vm.define", {"xml": domain_xml(GUEST, [data_path(agent.folder / "fast", "web")],
-                                                    beat="/dev/vda,20,1024")})
+        client.call("image.create", {"repository": "slow", "image": "data", "size": 1 << 20, "format": "qcow2"})
+        xml = domain_xml(GUEST, [data_path(agent.folder / "fast", "web"), agent.folder / "data.qcow2"],
+                         beat="/dev/vda,20,1024")
+        xml = xml.replace(str(agent.folder / "data.qcow2"), data_path(agent.folder / "slow", "data"))
+        client.call("vm.define", {"xml": xml})
         client.call("vm.start", {"vm": GUEST})
     virt_host.wait_beats(GUEST, 2)
     yield agent
@@ -58,7 +61,8 @@ def image(client, name, repository="fast"):
 
 
 def images(client, repository="fast"):
-    return sorted(each["image"] for each in client.call("image.list", {"repository": repository})["images"])
+    return sorted(each["image"] for each in client.call("image.list", {"repository": repository})["images"]
+                  if each["image"] != "data")
 
 
 def contents(agent, folder, name, repository="fast"):
@@ -114,6 +118,27 @@ def test_a_snapshot_is_what_the_disk_held_at_one_moment(virt_host, agent, client
     run(client, "vm.mergeDisk", disk="vda", base="one")
 
 
+def test_all_disks_are_kept_at_once_or_none(virt_host, agent, client, tmp_path):
+    disks = [{"disk": "vda", "snapshot": "one"}, {"disk": "vdb", "snapshot": "data"}]
+    assert client.error("vm.snapshot", {"vm": GUEST, "disks": disks}).name == "InvalidParams"
+    client.call("image.create", {"repository": "slow", "image": "taken", "size": 1 << 20})
+    disks[1]["snapshot"] = "taken"
+    assert client.error("vm.snapshot", {"vm": GUEST, "disks": disks}).name == "ImageExists"
+    assert images(client) == ["web"] and image(client, "web")["base"] is None
+    client.call("image.remove", {"repository": "slow", "image": "taken"})
+    virt_host.wait_guest(GUEST)
+    client.call("event.subscribe", {"topics": ["vm.changed"]})
+    answer = client.call("vm.snapshot", {"vm": GUEST, "freeze": True})["snapshots"]
+    assert [(each["disk"], each["image"]) for each in answer] == [("vda", "web"), ("vdb", "data")]
+    client.event(lambda event: event["params"]["data"]["frozenUntil"])
+    client.event(lambda event: not event["params"]["data"]["frozenUntil"])
+    for each in answer:
+        assert image(client, each["image"], each["repository"])["base"] == each["snapshot"]
+        run(client, "vm.mergeDisk", disk=each["disk"], base=each["snapshot"])
+    assert (images(client), images(client, "slow")) == (["web"], [])
+    check_disk(virt_host, agent, tmp_path)
+
+
 def test_a_merge_leaves_one_image_with_all_that_was_written(virt_host, agent, client, tmp_path):
     for name in ("one", "two"):
         client.call("vm.snapshot", {"vm": GUEST, "disks": [{"disk": "vda", "snapshot": name}]})
@@ -154,6 +179,8 @@ def test_a_job_that_others_have_begun_is_told_with_its_end(virt_host, agent, cli
     assert error.name == "WrongState"
     error = client.error("vm.moveDisk", {"vm": GUEST, "disk": "vda", "targetRepository": "slow"})
     assert (error.name, error.data["state"]) == ("WrongState", "copy")
+    error = client.error("vm.snapshot", {"vm": GUEST, "disks": [{"disk": "vda"}]})
+    assert (error.name, error.data["state"]) == ("WrongState", "copy")
     virt_host.virsh("blockjob", GUEST, "vda", "--abort")
     client.event(lambda event: (event["params"]["data"].get("change") or {}).get("event") == "job-ended")
     (ended,) = jobs(client, kind="copy")
@@ -162,7 +189,8 @@ def test_a_job_that_others_have_begun_is_told_with_its_end(virt_host, agent, cli
 
 def test_what_is_as_recorded_is_left_alone(agent, client):
     settled = client.call("vm.settle", {"vm": GUEST})["disks"]
-    assert settled == [{"disk": "vda", "repository": "fast", "image": "web", "found": "as-recorded"}]
+    assert settled == [{"disk": disk, "repository": repository, "image": name, "found": "as-recorded"}
+                       for disk, repository, name in (("vda", "fast", "web"), ("vdb", "slow", "data"))]
 
 
 def settled(client):
