@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <config.h>
 
+#include <arpa/inet.h>
+#include <ifaddrs.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -111,8 +113,55 @@ write_bridge(const char *root, const char *name, struct writer *writer)
     writer_end_object(writer);
 }
 
+static unsigned
+count_bits(const unsigned char *bytes, size_t size)
+{
+    unsigned count = 0;
+
+    for (size_t i = 0; i < size; i++)
+        count += (unsigned)__builtin_popcount(bytes[i]);
+    return count;
+}
+
+/* "10.0.0.2/24".  What is no IP address (a MAC) is left out. */
 static void
-write_interface(const char *root, const char *name, const char *vlans, struct writer *writer)
+write_address(const struct ifaddrs *entry, struct writer *writer)
+{
+    const struct sockaddr *address = entry->ifa_addr, *mask = entry->ifa_netmask;
+    char text[INET6_ADDRSTRLEN];
+    struct in6_addr bytes = { 0 }, mask_bytes = { 0 };
+    size_t size;
+
+    if (!address || !mask)
+        return;
+    if (address->sa_family == AF_INET) {
+        size = sizeof(struct in_addr);
+        memcpy(&bytes, (const char *)address + offsetof(struct sockaddr_in, sin_addr), size);
+        memcpy(&mask_bytes, (const char *)mask + offsetof(struct sockaddr_in, sin_addr), size);
+    } else if (address->sa_family == AF_INET6) {
+        size = sizeof(struct in6_addr);
+        memcpy(&bytes, (const char *)address + offsetof(struct sockaddr_in6, sin6_addr), size);
+        memcpy(&mask_bytes, (const char *)mask + offsetof(struct sockaddr_in6, sin6_addr), size);
+    } else
+        return;
+    if (inet_ntop(address->sa_family, &bytes, text, sizeof(text)))
+        writer_printf(writer, "%s/%u", text, count_bits(mask_bytes.s6_addr, size));
+}
+
+static void
+write_addresses(const struct ifaddrs *all, const char *name, struct writer *writer)
+{
+    writer_key(writer, "addresses");
+    writer_array(writer);
+    for (const struct ifaddrs *entry = all; entry; entry = entry->ifa_next)
+        if (strcmp(entry->ifa_name, name) == 0)
+            write_address(entry, writer);
+    writer_end_array(writer);
+}
+
+static void
+write_interface(const char *root, const char *name, const char *vlans,
+                const struct ifaddrs *addresses, struct writer *writer)
 {
     _cleanup_free_ char *driver = host_read_link(root, NET "/%s/device/driver", name);
     _cleanup_free_ char *master = host_read_link(root, NET "/%s/master", name);
@@ -128,6 +177,7 @@ write_interface(const char *root, const char *name, const char *vlans, struct wr
     host_write_line(writer, "state", root, NET "/%s/operstate", name);
     writer_member_string(writer, "driver", driver);
     writer_member_string(writer, "master", master);
+    write_addresses(addresses, name, writer);
     if (strcmp(kind, "vlan") == 0)
         write_vlan(name, vlans, writer);
     else if (strcmp(kind, "bond") == 0)
@@ -142,16 +192,22 @@ host_interfaces_write(const char *root, struct writer *writer)
 {
     _cleanup_(host_list_freep) char **names = host_list(root, "%s", NET);
     _cleanup_free_ char *vlans = host_read(root, 1024 * 1024, "/proc/net/vlan/config");
+    struct ifaddrs *addresses = NULL;
     size_t count = 0;
 
+    /* No file tells of them: the kernel is asked, and of a recorded host there are none. */
+    if (!*root && getifaddrs(&addresses) < 0)
+        addresses = NULL;
     writer_array(writer);
     for (char **name = names; *name && count < HOST_LINKS_MAX; name++)
         /* "bonding_masters" is a file. */
         if (host_exists(root, NET "/%s/type", *name)) {
-            write_interface(root, *name, vlans, writer);
+            write_interface(root, *name, vlans, addresses, writer);
             count++;
         }
     writer_end_array(writer);
+    if (addresses)
+        freeifaddrs(addresses);
 }
 
 /* ---- disks ---- */

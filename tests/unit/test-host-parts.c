@@ -153,18 +153,18 @@ interfaces_are_told_by_kind_with_what_belongs_to_them(void **state)
     assert_part_has(host_interfaces_write,
                     "[{\"name\":\"bond0\",\"kind\":\"bond\",\"mac\":null,\"mtu\":null,"
                     "\"speedMbps\":null,\"state\":null,\"driver\":null,\"master\":null,"
-                    "\"bond\":{\"mode\":\"active-backup\",\"active\":\"eth1\","
+                    "\"addresses\":[],\"bond\":{\"mode\":\"active-backup\",\"active\":\"eth1\","
                     "\"interfaces\":[\"eth0\",\"eth1\"]}},");
     assert_part_has(host_interfaces_write, "\"kind\":\"vlan\",\"mac\":null,\"mtu\":null,"
                                            "\"speedMbps\":null,\"state\":null,\"driver\":null,"
-                                           "\"master\":\"br0\",\"vlan\":{\"id\":5,"
+                                           "\"master\":\"br0\",\"addresses\":[],\"vlan\":{\"id\":5,"
                                            "\"interface\":\"bond0\"}}");
     assert_part_has(host_interfaces_write,
                     "\"bridge\":{\"stp\":false,\"interfaces\":[\"bond0.5\",\"tap0\"]}}");
     assert_part_has(host_interfaces_write,
                     "{\"name\":\"eth0\",\"kind\":\"ethernet\",\"mac\":\"52:54:00:00:00:01\","
                     "\"mtu\":9000,\"speedMbps\":25000,\"state\":\"up\",\"driver\":\"mlx5_core\","
-                    "\"master\":\"bond0\"}");
+                    "\"master\":\"bond0\",\"addresses\":[]}");
     assert_part_has(host_interfaces_write, "{\"name\":\"lo\",\"kind\":\"loopback\",");
     assert_part_has(host_interfaces_write, "{\"name\":\"tap0\",\"kind\":\"tap\",\"mac\":null,"
                                            "\"mtu\":null,\"speedMbps\":null,");

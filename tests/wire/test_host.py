@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """host.capabilities and host.stats, held against what this test reads of the kernel by itself."""
+import json
 import os
 import pathlib
 import subprocess
@@ -28,7 +29,12 @@ def cpus_of(text):
     return cpus
 
 
+def link_names():
+    return {path.name for path in pathlib.Path("/sys/class/net").iterdir() if path.is_dir()}
+
+
 def test_capabilities_are_what_the_kernel_tells(client):
+    before = link_names()
     told = client.call("host.capabilities")
     assert told["hostId"] == client.call("host.info")["hostId"]
     assert told["memory"]["size"] == memory("MemTotal") and told["memory"]["swap"] == memory("SwapTotal")
@@ -47,10 +53,18 @@ def test_capabilities_are_what_the_kernel_tells(client):
     assert {node["node"] for node in told["numa"]} == {
         int(path.name[4:]) for path in pathlib.Path("/sys/devices/system/node").glob("node[0-9]*")}
     links = {link["name"]: link for link in told["interfaces"]}
-    assert set(links) == {path.name for path in pathlib.Path("/sys/class/net").iterdir() if path.is_dir()}
-    for name, link in links.items():
+    lasting = before & link_names()  # other tests may make some, and remove them
+    assert "lo" in lasting and lasting <= set(links) <= before | link_names()
+    for name in lasting:
+        link = links[name]
         assert link["mtu"] == int(read(f"/sys/class/net/{name}/mtu"))
         assert link["mac"] == (read(f"/sys/class/net/{name}/address") or None)
+    listed = json.loads(subprocess.run(["ip", "-j", "address"], capture_output=True, text=True, check=True).stdout)
+    addresses = {link["ifname"]: sorted(f"{each['local']}/{each['prefixlen']}" for each in link["addr_info"])
+                 for link in listed if "ifname" in link}
+    for name in lasting & set(addresses):
+        assert sorted(links[name]["addresses"]) == addresses[name], name
+    assert "127.0.0.1/8" in links["lo"]["addresses"]
     assert told["gluster"] == {"version": None}  # it is switched off here
 
 
@@ -92,8 +106,11 @@ def test_stats_lie_between_what_the_kernel_tells_before_and_after(client):
     assert up * 1000 - 10 <= stats["uptimeMs"] <= float(read("/proc/uptime").split()[0]) * 1000
     assert stats["memory"]["total"] == memory("MemTotal")
     later, written_later = counters(), disks()
+    assert "lo" in network and "lo" in later
     for link in stats["network"]:
         name = link["name"]
+        if name not in network or name not in later:  # another test's, which has just come or gone
+            continue
         assert network[name][0] <= link["received"]["bytes"] <= later[name][0], name
         assert network[name][1] <= link["sent"]["bytes"] <= later[name][1], name
     for disk in stats["disks"]:
