@@ -446,3 +446,11 @@ disk_watch_places(struct storage *storage, void (*changed)(void *context), void 
     storage->places_changed = changed;
     storage->places_context = context;
 }
+
+void
+disk_ask_machines(struct storage *storage,
+                  const char *(*machine_in)(void *context, const char *repository))
+{
+    LOOP_ONLY();
+    storage->machine_in = machine_in;
+}

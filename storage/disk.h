@@ -116,5 +116,9 @@ bool disk_find_named(const struct disk_places *places, const char *volume, const
 
 /* Who wants to know that repositories have come or gone: called on the loop.  One; borrowed, for ever. */
 void disk_watch_places(struct storage *storage, void (*changed)(void *context), void *context);
+/* Who knows, on the loop, the name of a machine that runs with a disk in the repository of that name (or
+   NULL); with the same context. */
+void disk_ask_machines(struct storage *storage,
+                       const char *(*machine_in)(void *context, const char *repository));
 
 #endif

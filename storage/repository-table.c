@@ -11,6 +11,7 @@
 #include "agent/config.h"
 #include "agent/task.h"
 #include "events/ring.h"
+#include "storage/image-serve-table.h"
 #include "storage/unmount.h"
 
 #define HEALTH_INTERVAL_MS 10000
@@ -214,6 +215,41 @@ repository_in_use(const struct repository *repository)
     /* One reference is the table's; a health look's is soon given back. */
     return atomic_load(&repository->references) > 1U + repository->looking ||
            strcmp(repository->health, "connecting") == 0;
+}
+
+static bool
+refuse(char *text_take, const char *state, const char *needs, struct error **err)
+{
+    _cleanup_free_ char *text = text_take;
+
+    error_set(err, ERROR_WRONG_STATE, "%s", text);
+    error_data_text(err, "state", "%s", state);
+    return error_data_text(err, "needs", "%s", needs);
+}
+
+bool
+repository_require_idle(const struct repository *repository, bool force, struct error **err)
+{
+    struct storage *storage = repository->storage;
+    const char *name = repository->name, *machine;
+
+    LOOP_ONLY();
+    if (repository_in_use(repository) && (!force || strcmp(repository->health, "connecting") == 0))
+        return refuse(xprintf("tasks use repository '%s': wait for them, abort them, or use "
+                              "'force'",
+                              name),
+                      "in use", "no running task", err);
+    machine =
+        storage->machine_in && !force ? storage->machine_in(storage->places_context, name) : NULL;
+    if (machine)
+        return refuse(xprintf("VM '%s' runs and has a disk in repository '%s': shut it down, move "
+                              "it away, or use 'force'",
+                              machine, name),
+                      "in use", "no running VM", err);
+    return !serving_uses(storage, repository->uuid) ||
+           refuse(xprintf("images of repository '%s' are served: end that first (image.unserve)",
+                          name),
+                  "served", "no served image", err);
 }
 
 void

@@ -37,7 +37,8 @@ struct storage {
     struct timer settle_limit;
     void (*settled)(void *context);
     void *settled_context;
-    void (*places_changed)(void *context); /* storage/disk.h; or NULL */
+    void (*places_changed)(void *context); /* storage/disk.h, as the next; or NULL */
+    const char *(*machine_in)(void *context, const char *repository);
     void *places_context;
     struct snapshot_provider repository_provider, image_provider;
     struct gauges gauges;
@@ -67,6 +68,11 @@ void repository_change_health(struct repository *repository, const char *health,
                               const char *reason);
 /* Whether tasks hold references to it, or it is being connected. */
 bool repository_in_use(const struct repository *repository);
+
+/* WrongState when it may not be disconnected: tasks use it, a virtual machine that runs has a disk in it
+   (either unless 'force'), its images are served. */
+bool repository_require_idle(const struct repository *repository, bool force, struct error **err)
+    _must_check_;
 
 /* Begins a look, unless one is under way; when it has ended it is 'looks_ended', and who waits for the
    key "looked NAME" is woken.  False: none can be begun now. */

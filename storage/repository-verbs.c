@@ -7,7 +7,6 @@
 #include "agent/base/durable.h"
 #include "agent/config.h"
 #include "agent/task.h"
-#include "storage/image-serve-table.h"
 #include "storage/image-steps.h"
 #include "storage/repository-check.h"
 #include "storage/repository-verbs.h"
@@ -214,23 +213,8 @@ disconnect_leave(struct call *call)
                   args->repository);
         return call_fail(call, TAKE(error));
     }
-    if (repository_in_use(repository) &&
-        (!args->force || strcmp(repository->health, "connecting") == 0)) {
-        error_set(&error, ERROR_WRONG_STATE,
-                  "tasks use repository '%s': wait for them, abort them, or use 'force'",
-                  args->repository);
-        error_data_text(&error, "state", "in use");
-        error_data_text(&error, "needs", "no running task");
+    if (!repository_require_idle(repository, args->force, &error))
         return call_fail(call, TAKE(error));
-    }
-    if (serving_uses(storage, repository->uuid)) {
-        error_set(&error, ERROR_WRONG_STATE,
-                  "images of repository '%s' are served: end that first (image.unserve)",
-                  args->repository);
-        error_data_text(&error, "state", "served");
-        error_data_text(&error, "needs", "no served image");
-        return call_fail(call, TAKE(error));
-    }
     repository_publish(repository, "repository.disconnected");
     /* Tasks that use it keep what they have open, and fail at the next thing that they ask for. */
     if (args->force)
@@ -526,7 +510,7 @@ const struct verb repository_verbs[] = {
         .params = PARAMS(REPOSITORY_PARAM(name_args),
                          PARAM(name_args, force, "force", .type = PARAM_BOOL,
                                .about = "Even while tasks use it: they fail, as soon as they ask "
-                                        "more of it.")),
+                                        "more of it; or running VMs, whose disks stay open.")),
         .result = &empty_shape,
         .errors = ERRORS(ERROR_REPOSITORY_NOT_FOUND, ERROR_WRONG_STATE),
         .steps = STEPS({ "forget", disconnect_leave, .pool = POOL_LOOP },

@@ -11,6 +11,7 @@
 #include "agent/base/thread.h"
 #include "virt/connection.h"
 #include "virt/virt-internal.h"
+#include "virt/vm-table.h"
 
 /* How long a judge waits for the loop, which never takes long. */
 #define LOOP_WITHIN_S 2
@@ -261,6 +262,28 @@ places_changed(void *context)
     timer_arm(virt->agent->loop, &virt->names_timer, NAMES_AGAIN_MS);
 }
 
+static bool
+runs(const struct vm *vm)
+{
+    return vm->state != VM_SHUTOFF && vm->state != VM_CRASHED && vm->state != VM_UNKNOWN;
+}
+
+static const char *
+machine_in(void *context, const char *repository)
+{
+    const struct virt *virt = context;
+
+    LOOP_ONLY();
+    for (size_t i = 0; i < virt->entry_count; i++) {
+        const struct vm *vm = virt->entries[i]->vm;
+
+        for (size_t n = 0; runs(vm) && n < vm->disk_count; n++)
+            if (vm->disks[n].repository && strcmp(vm->disks[n].repository, repository) == 0)
+                return vm->name;
+    }
+    return NULL;
+}
+
 void
 places_open(struct virt *virt)
 {
@@ -269,4 +292,5 @@ places_open(struct virt *virt)
     virt->judge = (struct use_judge){ .judge = judge, .context = virt };
     image_use_set_judge(&virt->judge);
     disk_watch_places(virt->storage, places_changed, virt);
+    disk_ask_machines(virt->storage, machine_in);
 }

@@ -33,6 +33,9 @@ def test_a_disk_in_a_repository_has_its_images_name(make_agent, tmp_path):
         client.call("repository.connect", {"repository": "later", "kind": "dir", "path": str(later), "create": True})
         client.event(lambda event: place_told(event) == ("later", "web1"))
         assert place(client) == ("later", "web1")
+        error = client.error("repository.disconnect", {"repository": "later"})
+        assert error.name == "WrongState" and error.data["needs"] == "no running VM" and "'vm'" in error.message
+        client.call("vm.destroy", {"vm": "vm"})
         client.call("repository.disconnect", {"repository": "later"})
         client.event(lambda event: place_told(event) == (None, None))
         assert place(client) == (None, None)
