@@ -10,8 +10,9 @@
 #include "virt/device-xml.h"
 #include "virt/vm.h"
 
-/* Free slots for hot plug: as many as virt-install makes. */
-#define ROOT_PORTS 14
+/* For what is plugged in later: each device of PCI Express takes a port, and none can be added to a VM that
+   runs.  With a disk and a network that makes 14 of them, as many as virt-install makes. */
+#define SPARE_PORTS 8
 #define BALLOON_PERIOD_S 10
 /* In the past for every clock: no password opens the console until a ticket brings another. */
 #define EXPIRED "1970-01-01T00:00:01"
@@ -191,13 +192,29 @@ has_scsi(const struct domain_plan *plan)
     return false;
 }
 
+/* What it begins with that takes a port each: disks, networks, and controllers of USB, SCSI and virtio's
+   serial ports. */
+static size_t
+taken_ports(const struct domain_plan *plan)
+{
+    const struct vm_description *description = plan->description;
+    bool channels = description->guest_agent || is(console_kind(plan), "spice");
+    size_t count = 1 + plan->network_count + has_scsi(plan) + channels + description->random +
+                   description->balloon;
+
+    for (size_t i = 0; i < plan->disk_count; i++)
+        count += is(plan->disks[i].bus, "virtio");
+    return count;
+}
+
 static void
 put_controllers(struct xml_writer *writer, const struct domain_plan *plan)
 {
-    if (plan->platform->q35)
+    if (plan->platform->q35) {
         put_controller(writer, "pci", "pcie-root");
-    for (size_t i = 0; plan->platform->q35 && i < ROOT_PORTS; i++)
-        put_controller(writer, "pci", "pcie-root-port");
+        for (size_t i = 0; i < taken_ports(plan) + SPARE_PORTS; i++)
+            put_controller(writer, "pci", "pcie-root-port");
+    }
     put_controller(writer, "usb", "qemu-xhci");
     if (has_scsi(plan))
         put_controller(writer, "scsi", "virtio-scsi");

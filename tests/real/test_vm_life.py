@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A typed description on real QEMU: it boots, finds its disks, and is saved and restored as it was."""
 import re
+import xml.etree.ElementTree as ElementTree
 
 import pytest
 
@@ -69,6 +70,13 @@ def test_a_described_vm_finds_what_it_was_given(virt_host, client):
         assert card["mac"] in shown
     assert [disk["image"] for disk in status["disks"]] == ["top", "scsi", "medium", None]
     assert status["guestAgent"] == "connected" and status["maxCpus"] == 4
+
+
+def test_slots_are_free_for_what_is_plugged_in_later(client):
+    domain = ElementTree.fromstring(client.call("vm.xml", {"vm": "life"})["xml"])
+    ports = {int(each.get("index")) for each in domain.findall("devices/controller[@model='pcie-root-port']")}
+    taken = {int(each.get("bus"), 16) for each in domain.findall(".//address[@type='pci']")}
+    assert len(ports - taken) == 8, (ports, taken)
 
 
 def test_an_agent_that_starts_finds_whose_its_images_are(virt_host, agent):
