@@ -18,7 +18,8 @@
 #include "virt/failure.h"
 
 #define END_PAUSE_MS 10
-#define END_PATIENCE_MS 15000
+#define END_PATIENCE_MS                                                                            \
+    120000 /* where the disk is busy QEMU has been seen to take more than 15 s */
 
 bool
 backup_read(virDomainPtr domain, struct backup **ret_backup, struct error **err)
@@ -205,7 +206,8 @@ backup_settle(virDomainPtr domain, struct backup *backup, enum backup_state stat
         return false;
     if (!backup_look(domain, backup, &job, err) || (job.ours && !backup_end_job(domain, err)))
         return false;
-    backup_sweep(backup);
+    if (!job.ours) /* else libvirt does, in a moment */
+        backup_sweep(backup);
     if (state == BACKUP_DONE)
         return true;
     return (!backup->checkpoint ||

@@ -323,11 +323,12 @@ begin(struct call *call, struct error **err)
         !backup_note(domain, use->backup, err))
         return false;
     use->open = true;
-    if (!begin_frozen(call, domain, vm, err)) {
-        free(TAKE(use->backup->checkpoint)); /* whoever has one of that name has made it */
-        return false;
-    }
-    return true;
+    if (begin_frozen(call, domain, vm, err))
+        return true;
+    /* Whoever has one of that name has made it, unless libvirt went away before it could answer. */
+    if ((*err)->code != ERROR_BACKEND_UNAVAILABLE && (*err)->code != ERROR_TIMEOUT)
+        free(TAKE(use->backup->checkpoint));
+    return false;
 }
 
 static enum outcome

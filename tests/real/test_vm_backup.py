@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from rig.client import RpcError
+from rig.backend import wait_for_backend
 from rig.gluster import wait_for
 from rig.tiny import check_beats
 
@@ -46,13 +46,8 @@ def agent(make_agent, host):
 
 
 def wait_ready(agent):
-    def ready():
-        try:
-            agent.call("vm.status", {"vm": VM})
-        except RpcError:
-            return False
-        return True
-    wait_for(ready, "the agent to see the VM")
+    with agent.connect() as client:
+        wait_for_backend(client, "libvirt")
 
 
 @pytest.fixture
@@ -284,7 +279,7 @@ def test_a_killed_qemu_ends_it_and_takes_its_bitmaps_along(agent, client, host):
     agent.start()
     wait_ready(agent)
     with agent.connect() as second:
-        assert "had ended" in wait_state(second, "failed")["error"]
+        assert "ended" in wait_state(second, "failed")["error"]
         wait_for(lambda: list(checkpoints(second)) == ["wed"], "the checkpoint to be removed")
 
 
