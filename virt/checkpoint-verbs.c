@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/base/clock.h"
 #include "virt/backup-steps.h"
 
 /* ---- vm.checkpoints ---- */
@@ -186,6 +187,115 @@ remove_run(struct call *call)
     return call_complete(call, NULL);
 }
 
+/* ---- vm.redefineCheckpoints ---- */
+
+struct bitmap_args {
+    char *disk, *bitmap;
+    uint64_t size;
+};
+
+struct checkpoint_args {
+    char *name, *parent, *created, *state, *description;
+    struct records disks; /* of struct bitmap_args */
+};
+
+struct redefine_args {
+    struct vm_args vm;
+    struct records checkpoints; /* of struct checkpoint_args */
+};
+
+static bool
+is_among(const struct checkpoint_args *args, const char *target)
+{
+    const struct bitmap_args *all = args->disks.all;
+
+    for (size_t i = 0; i < args->disks.count; i++)
+        if (strcmp(all[i].disk, target) == 0)
+            return true;
+    return false;
+}
+
+static char *
+redefinition(const struct checkpoint_args *args, const struct vm *vm, int64_t created_s)
+{
+    _cleanup_(xml_writer_freep) struct xml_writer *writer = xml_writer_new();
+    const struct bitmap_args *all = args->disks.all;
+
+    xml_element(writer, "domaincheckpoint");
+    xml_leaf(writer, "name", args->name);
+    xml_leaf(writer, "description", args->description);
+    if (args->parent) {
+        xml_element(writer, "parent");
+        xml_leaf(writer, "name", args->parent);
+        xml_element_end(writer);
+    }
+    xml_leaf_number(writer, "creationTime", (uint64_t)created_s);
+    xml_element(writer, "disks");
+    for (size_t i = 0; i < args->disks.count; i++) {
+        xml_element(writer, "disk");
+        xml_attr(writer, "name", all[i].disk);
+        xml_attr(writer, "checkpoint", "bitmap");
+        xml_attr(writer, "bitmap", all[i].bitmap ? all[i].bitmap : args->name);
+        xml_element_end(writer);
+    }
+    for (size_t i = 0; i < vm->disk_count; i++)
+        if (!is_among(args, vm->disks[i].target)) {
+            xml_element(writer, "disk");
+            xml_attr(writer, "name", vm->disks[i].target);
+            xml_attr(writer, "checkpoint", "no");
+            xml_element_end(writer);
+        }
+    xml_element_end(writer);
+    xml_element_end(writer);
+    return xml_writer_take(writer);
+}
+
+static bool
+redefine_one(virDomainPtr domain, const struct vm *vm, const struct checkpoint_args *args,
+             struct error **err)
+{
+    unsigned flags = VIR_DOMAIN_CHECKPOINT_CREATE_REDEFINE;
+    virDomainCheckpointPtr checkpoint;
+    _cleanup_free_ char *xml = NULL;
+    int64_t created_ns;
+
+    if (!clock_parse(args->created, &created_ns))
+        return error_param(err, "checkpoints", "has no time in 'created' of '%s'", args->name);
+    /* What is not so would show as an increment that lacks something: QEMU is asked, where it runs. */
+    if (vm->state == VM_RUNNING || vm->state == VM_PAUSED)
+        flags |= VIR_DOMAIN_CHECKPOINT_CREATE_REDEFINE_VALIDATE;
+    xml = redefinition(args, vm, created_ns / INT64_C(1000000000));
+    checkpoint = virDomainCheckpointCreateXML(domain, xml, flags);
+    if (!checkpoint)
+        return virt_fail(err, domain, "cannot redefine checkpoint '%s'", args->name);
+    (void)virDomainCheckpointFree(checkpoint);
+    return true;
+}
+
+static bool
+redefine(struct call *call, struct error **err)
+{
+    const struct redefine_args *args = call->args;
+    const struct checkpoint_args *all = args->checkpoints.all;
+    _cleanup_(vm_freep) struct vm *vm = NULL;
+    virDomainPtr domain;
+
+    if (!vm_now(call, &vm, err) || !vm_domain(call, &domain, err))
+        return false;
+    for (size_t i = 0; i < args->checkpoints.count; i++)
+        if (!redefine_one(domain, vm, &all[i], err))
+            return false;
+    return true;
+}
+
+static enum outcome
+redefine_run(struct call *call)
+{
+    struct error *error = NULL;
+
+    return redefine(call, &error) ? list_run(call) : vm_fail(call, error);
+}
+
 const struct verb checkpoint_verbs[] = {
     {
         .name = "vm.checkpoints",
@@ -223,6 +333,56 @@ const struct verb checkpoint_verbs[] = {
                          ERROR_BACKEND_UNAVAILABLE, ERROR_BACKEND_FAILED),
         .steps = STEPS(VM_FIND_STEP, { "hold", backup_hold_briefly, .pool = POOL_LOOP },
                        { "remove", remove_run, .pool = POOL_VIRT },
+                       { "let go", backup_let_go, .pool = POOL_LOOP, .when = ALWAYS }),
+        .state_size = sizeof(struct backup_use),
+        .state_done = backup_use_done,
+        .object = vm_name_object,
+    },
+    {
+        .name = "vm.redefineCheckpoints",
+        .summary =
+            "Tell libvirt again of checkpoints whose bitmaps are in a virtual machine's disks.",
+        .description =
+            "For a transient VM that is created again, and for one that is defined on another host: libvirt "
+            "forgets its checkpoints, the disks keep the bitmaps. Takes what vm.checkpoints has told, parents "
+            "first. Of a VM that runs a bitmap that is not there is WrongState.",
+        .role = ROLE_OPERATOR,
+        .kind = VERB_CHANGES,
+        .args_size = sizeof(struct redefine_args),
+        .params = PARAMS(
+            VM_PARAM(redefine_args),
+            PARAM(
+                redefine_args, checkpoints, "checkpoints", .type = PARAM_RECORDS, .required = true,
+                .minimum = 1, .maximum = 1000, .about = "The checkpoints.",
+                .member_size = sizeof(struct checkpoint_args),
+                .members = PARAMS(
+                    PARAM(checkpoint_args, name, "name", .type = PARAM_TEXT, .required = true,
+                          .minimum = 1, .maximum = 255, .one_line = true, .about = "Its name."),
+                    PARAM(checkpoint_args, parent, "parent", .type = PARAM_TEXT, .minimum = 1,
+                          .maximum = 255, .one_line = true, .about = "The one before it."),
+                    PARAM(checkpoint_args, created, "created", .type = PARAM_TEXT, .required = true,
+                          .one_line = true, .about = "When it was made."),
+                    PARAM(checkpoint_args, state, "state", .type = PARAM_TEXT, .one_line = true,
+                          .about = "Of no account."),
+                    PARAM(checkpoint_args, description, "description", .type = PARAM_TEXT,
+                          .one_line = true, .about = "Whatever its maker said of it."),
+                    PARAM(checkpoint_args, disks, "disks", .type = PARAM_RECORDS, .required = true,
+                          .minimum = 1, .maximum = 100, .about = "The disks it is of.",
+                          .member_size = sizeof(struct bitmap_args),
+                          .members = PARAMS(
+                              PARAM(bitmap_args, disk, "disk", .type = PARAM_TEXT,
+                                    .required = true, .minimum = 1, .maximum = 64, .one_line = true,
+                                    .about = "The disk, by target."),
+                              PARAM(bitmap_args, bitmap, "bitmap", .type = PARAM_TEXT, .minimum = 1,
+                                    .maximum = 255, .one_line = true,
+                                    .about = "Its bitmap; named as the checkpoint when absent."),
+                              PARAM(bitmap_args, size, "size", .type = PARAM_SIZE,
+                                    .about = "Of no account; bytes.")))))),
+        .result = &checkpoints_shape,
+        .errors = ERRORS(ERROR_NOT_FOUND, ERROR_ALREADY_EXISTS, ERROR_WRONG_STATE, ERROR_BUSY,
+                         ERROR_TIMEOUT, ERROR_BACKEND_UNAVAILABLE, ERROR_BACKEND_FAILED),
+        .steps = STEPS(VM_FIND_STEP, { "hold", backup_hold_briefly, .pool = POOL_LOOP },
+                       { "redefine", redefine_run, .pool = POOL_VIRT },
                        { "let go", backup_let_go, .pool = POOL_LOOP, .when = ALWAYS }),
         .state_size = sizeof(struct backup_use),
         .state_done = backup_use_done,

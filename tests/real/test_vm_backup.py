@@ -1,16 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """vm.backup and what belongs to it: real QEMU, whose guest writes all the while."""
+import contextlib
 import json
+import os
 import pathlib
 import subprocess
 
 import pytest
+import websockets
 
+from rig.agent import die_with_parent
 from rig.backend import wait_for_backend
 from rig.gluster import wait_for
 from rig.tiny import check_beats
 
 VM = "saved"
+LONG = bool(os.environ.get("HOSTLER_SOAK"))
 SLOW = 200_000  # bytes a second: a copy that is still there when one looks
 
 
@@ -159,6 +164,21 @@ def test_each_backup_holds_its_disk_as_it_was_at_its_moment(agent, client, host,
     assert {name: entry["parent"] for name, entry in checkpoints(client).items()} == {"mon": None, "wed": "mon"}
     assert client.error("vm.removeCheckpoint", {"vm": VM, "checkpoint": "tue"}).name == "NotFound"
 
+    # What libvirt has forgotten, the disk still knows.
+    known = client.call("vm.checkpoints", {"vm": VM})["checkpoints"]
+    for name in ("wed", "mon"):
+        host.virsh("checkpoint-delete", VM, name, "--metadata")
+    assert checkpoints(client) == {}
+    told = [{key: value for key, value in entry.items() if value is not None} for entry in known]
+    again = client.call("vm.redefineCheckpoints", {"vm": VM, "checkpoints": told})["checkpoints"]
+    assert [(entry["name"], entry["parent"], entry["created"]) for entry in again] == \
+        [(entry["name"], entry["parent"], entry["created"]) for entry in known]
+    told[0]["disks"][0]["bitmap"] = told[0]["name"] = "never"
+    assert client.error("vm.redefineCheckpoints", {"vm": VM, "checkpoints": told[:1]}).name == "WrongState"
+    task = client.run("vm.backup", wish(client, repository="fast", image="thu", base="wed", since="wed"))
+    assert task["status"] == "done", task
+    assert check_beats(restore(agent, "thu-vda", tmp_path / "thu")) >= check_beats(tmp_path / "wed")
+
 
 def test_a_raw_disk_is_backed_up_full_and_bad_wishes_are_refused(agent, client, host, tmp_path):
     task = client.run("vm.backup", {"vm": VM, "repository": "fast", "image": "all", "format": "qcow2"})
@@ -252,6 +272,69 @@ def test_an_agent_that_starts_goes_on_with_what_one_was_killed_at(agent, client,
     wait_ready(agent)
     with agent.connect() as fourth:
         assert "deadline" in wait_state(fourth, "failed")["error"]
+
+
+# Each of these is one of libvirt's answers, or the end of a durable act.
+KILLS = [("write", n) for n in range(1, 30)] + [(name, n) for name in ("fsync", "renameat2") for n in range(1, 12)] \
+    if LONG else [("fsync", 1), ("unlinkat", 1)]  # before its job is begun; when its image is complete
+
+
+def kill_at(agent, host, name, n):
+    """It dies in a thread's n-th such call from now on: the tracer, which then ends too."""
+    tracer = subprocess.Popen([*host.enter, "strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={name}", "-e",
+                               f"inject={name}:signal=SIGKILL:when={n}", "-p", inner_pid(agent)],
+                              preexec_fn=die_with_parent)
+    wait_for(lambda: not agent.wrapped() or "TracerPid:\t0\n" not in status_text(agent), "the tracer")
+    return tracer
+
+
+def status_text(agent):
+    with contextlib.suppress(IndexError, FileNotFoundError):  # it was just being killed
+        return pathlib.Path(f"/proc/{agent.wrapped()[0]}/status").read_text()
+    return ""
+
+
+def inner_pid(agent):
+    """Its number in its host's cell."""
+    return next(line for line in status_text(agent).splitlines() if line.startswith("NSpid")).split()[-1]
+
+
+def check_truth(agent, before):
+    """A backup that was killed somewhere is, in the end, either complete and all of it is there, or not at all."""
+    with agent.connect() as client:
+        wait_for(lambda: status(client)["state"] not in ("beginning", "running") and not status(client)["active"],
+                 "the end of what was left")
+        shown = status(client)
+        names = [entry["image"] for entry in client.call("image.list", {"repository": "fast"})["images"]]
+        states = {name: image(client, name)["state"] for name in names}
+        if shown["state"] == "done" and shown["backup"] != before:
+            assert list(checkpoints(client)) == ["mon"] and states == {"mon-vda": "optimized"}, (shown, states)
+            check_beats(restore(agent, "mon-vda", agent.folder / "restored"))
+        else:
+            wait_for(lambda: not checkpoints(client), "its checkpoint to be removed")
+            assert set(states.values()) <= {"broken"}, (shown, states)
+        wait_for(lambda: not status(client)["job"], "the end of its job")
+        for name in names:
+            client.call("image.remove", {"repository": "fast", "image": name})
+        for name in checkpoints(client):
+            client.call("vm.removeCheckpoint", {"vm": VM, "checkpoint": name})
+
+
+@pytest.mark.parametrize("name, n", KILLS)
+def test_killed_anywhere_it_is_complete_or_told_to_be_not(agent, host, name, n):
+    before = agent.call("vm.backupStatus", {"vm": VM}).get("backup")
+    client = agent.connect()
+    params = wish(client, repository="fast", image="mon", checkpoint="mon", onCrash="resume")
+    tracer = kill_at(agent, host, name, n)
+    with contextlib.suppress(ConnectionError, OSError, websockets.ConnectionClosed), client:
+        client.run("vm.backup", params)
+    if not LONG:  # there some are past its last such call: then it is simply complete
+        wait_for(lambda: not agent.wrapped(), "the agent to be killed")
+    tracer.terminate()
+    tracer.wait()
+    agent.restart()
+    wait_ready(agent)
+    check_truth(agent, before)
 
 
 def test_a_killed_qemu_ends_it_and_takes_its_bitmaps_along(agent, client, host):
