@@ -46,11 +46,7 @@ extern const struct verb vm_tune_verbs[];       /* vm.tune */
 extern const struct verb vm_console_verbs[];    /* vm.consoleTicket */
 extern const struct verb vm_screenshot_verbs[]; /* vm.screenshot */
 extern const struct verb vm_size_verbs[];       /* vm.setMemory setCpus */
-extern const struct verb backup_verbs[];        /* vm.backup */
 extern const struct verb
-    checkpoint_verbs[];                   /* vm.checkpoints removeCheckpoint redefineCheckpoints */
-extern const struct verb guest_verbs[];   /* vm.guestInfo freeze thaw setPassword */
-extern const struct verb vm_read_verbs[]; /* vm.list status xml */
-extern const struct verb vm_life_verbs[]; /* vm.start shutdown reboot reset destroy pause resume */
+    checkpoint_verbs[]; /* vm.checkpoints removeCheckpoint redefineCheckpoints */
 
 #endif

@@ -76,8 +76,7 @@ libhostler_a_SOURCES += \
 
 UNIT_TESTS += tests/unit/test-migration
 UNIT_TESTS += tests/unit/test-guest-info tests/unit/test-offer tests/unit/test-sockets tests/unit/test-vm tests/unit/test-vm-figures
-UNIT_TESTS += tests/unit/test-guest-info tests/unit/test-offer tests/unit/test-vm tests/unit/test-vm-figures
-UNIT_TESTS += tests/unit/test-disk-chain tests/unit/test-guest-info tests/unit/test-offer tests/unit/test-vm tests/unit/test-vm-figures
+UNIT_TESTS += tests/unit/test-disk-chain
 UNIT_TESTS += tests/unit/test-backup
 UNIT_TESTS += tests/unit/test-description tests/unit/test-domain-xml
 EXTRA_DIST += tests/unit/description-fixture.h

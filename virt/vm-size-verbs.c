@@ -198,6 +198,7 @@ static enum outcome
 online_run(struct call *call)
 {
     const struct cpus_args *args = call->args;
+    const struct change_use *state = call->state;
     struct error *error = NULL;
     virDomainPtr domain;
 
@@ -208,8 +209,12 @@ online_run(struct call *call)
         return call_complete(call, NULL);
     (void)virt_fail(&error, domain, "the VM has its cpus, but its guest was not told to use them");
     if (!strstr(error->message, "less cpu than requested") ||
-        call_elapsed_ms(call) > GUEST_SEES_WITHIN_MS || call_aborted(call))
+        call_elapsed_ms(call) > GUEST_SEES_WITHIN_MS || call_aborted(call)) {
+        if (error->code != ERROR_BUSY)
+            (void)error_data_json(&error, "done",
+                                  state->config_done ? "[\"live\",\"config\"]" : "[\"live\"]");
         return vm_fail(call, error);
+    }
     error_free(error);
     return call_retry(call, GUEST_LOOKS_EACH_MS, "the guest has not seen its new cpus yet");
 }

@@ -30,8 +30,10 @@ def guest(virt_host):
 
 @pytest.fixture
 def client(make_agent, virt_host):
-    with make_agent(**virt_host.agent_options()).connect() as connection:
+    agent = make_agent(**virt_host.agent_options())
+    with agent.connect() as connection:
         wait_for_libvirt(connection)
+        connection.agent = agent
         yield connection
 
 
@@ -120,6 +122,8 @@ def test_a_ticket_opens_the_screen_and_is_kept_nowhere(client, virt_host, guest)
     given = client.call("vm.consoleTicket", {"vm": guest, "password": "<&\"'>"})
     assert given["password"] is None and vnc_password_opens(virt_host, answer["port"], "<&\"'>")
     assert not vnc_password_opens(virt_host, answer["port"], password)
+    told = str(client.call("event.history", {"limit": 1000})["events"]) + client.agent.log_text() + str(client.call("task.list"))
+    assert "vm.consoleTicket" in told and password not in told and "<&\"'>" not in told and "<&\\\"'>" not in told
     for bad in ("ninechars", "tab\t", "é"):
         error = client.error("vm.consoleTicket", {"vm": guest, "password": bad})
         assert error.name == "InvalidParams" and error.data["param"] == "password", (bad, error)
@@ -345,3 +349,29 @@ def test_a_machine_of_our_own_has_room_for_what_comes_later(client, virt_host, i
     wait_for(lambda: uses(client, "q35-more") == [], "the end of the image's record")
     assert uses(client, "q35-root") == ["q35"]
     client.call("vm.undefine", {"vm": "q35"})
+
+
+def test_a_resize_whose_agent_was_killed_is_ended_by_the_same_call(make_agent, virt_host, guest):
+    agent = make_agent(**virt_host.agent_options())
+    params = {"vm": guest, "disk": "vdb", "size": 10 * MIB}
+    with agent.connect() as client:
+        wait_for_libvirt(client)
+        client.call("repository.connect", {"repository": "fast", "kind": "dir", "path": str(virt_host.own / "fast"), "create": True})
+        client.call("image.create", {"repository": "fast", "image": "grown", "size": 8 * MIB})
+        client.call("vm.attachDisk", {"vm": guest, "disk": {"repository": "fast", "image": "grown"}})
+        virt_host.pause_qemu(guest)  # it hears of the resize, and does nothing yet
+        client.request("vm.resizeDisk", params, id="resize")
+        wait_for(lambda: ["have QEMU change data", "running"] in [[each["name"], each["outcome"]] for each in
+                                                                  client.call("task.status", {"task": "resize"})["steps"]],
+                 "the resize")
+        assert client.call("image.status", {"repository": "fast", "image": "grown"})["state"] == "degraded"
+    agent.kill()
+    virt_host.pause_qemu(guest, False)
+    agent.start()
+    with agent.connect() as client:
+        wait_for_libvirt(client)
+        assert client.call("vm.resizeDisk", params)["live"]
+        status = client.call("image.status", {"repository": "fast", "image": "grown"})
+        assert status["state"] == "optimized" and status["size"] == 10 * MIB
+        wait_for(lambda: guest_disks(virt_host, guest).get("vdb") == 10 * MIB, "the larger disk in the guest")
+        client.call("vm.detachDisk", {"vm": guest, "disk": "vdb"})
