@@ -48,8 +48,9 @@ release_run(struct job *job)
 {
     struct release *release = CONTAINER_OF(job, struct release, job);
     _cleanup_(error_freep) struct error *error = NULL;
+    _cleanup_free_ char *holder = xprintf("%s vm.detachDisk", release->host);
 
-    if (!vm_needs_release(&release->needs, release->host, &error))
+    if (!vm_needs_release(&release->needs, release->host, holder, &error))
         log_warning("%s; its record is dropped when it is in somebody's way", error->message);
 }
 

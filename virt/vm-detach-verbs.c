@@ -11,8 +11,6 @@
 #include <string.h>
 #include <strings.h>
 
-#include "agent/agent.h"
-#include "agent/base/log.h"
 #include "virt/places.h"
 #include "virt/unplug.h"
 #include "virt/virt.h"
@@ -398,17 +396,12 @@ has_image(const struct call *call)
     return state->knows_needs;
 }
 
-/* The disk is out in any case. */
 static enum outcome
 detach_release(struct call *call)
 {
     const struct detach_state *state = call->state;
-    _cleanup_(error_freep) struct error *error = NULL;
 
-    if (vm_needs_release(&state->needs, call->agent->host_id, &error))
-        return call_complete(call, NULL);
-    log_warning("%s; its record is dropped when it is in somebody's way", error->message);
-    return call_complete(call, "%s", error->message);
+    return vm_needs_release_step(call, &state->needs);
 }
 
 #define TIMEOUT_PARAM                                                                              \

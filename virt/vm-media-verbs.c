@@ -9,7 +9,6 @@
 
 #include <string.h>
 
-#include "agent/agent.h"
 #include "agent/base/log.h"
 #include "virt/device-xml.h"
 #include "virt/places.h"
@@ -214,12 +213,9 @@ static enum outcome
 media_release_old(struct call *call)
 {
     const struct media_state *state = call->state;
-    _cleanup_(error_freep) struct error *error = NULL;
 
-    if (!state->needs.repository || vm_needs_release(&state->needs, call->agent->host_id, &error))
-        return call_complete(call, NULL);
-    log_warning("%s; its record is dropped when it is in somebody's way", error->message);
-    return call_complete(call, "%s", error->message);
+    return state->needs.repository ? vm_needs_release_step(call, &state->needs)
+                                   : call_complete(call, NULL);
 }
 
 /* ---- the change ---- */

@@ -8,12 +8,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/agent.h"
+#include "agent/base/log.h"
 #include "agent/base/thread.h"
+#include "storage/image-steps.h"
 #include "storage/repository-table.h"
 #include "virt/connection.h"
 #include "virt/failure.h"
 #include "virt/places.h"
 #include "virt/virt-internal.h"
+
+#define IN_USE_FOR_MS 5000
+#define IN_USE_DELAY_MS 50
 
 const struct vm_disk *
 vm_disk_of_image(const struct vm *vm, const char *repository, const char *image)
@@ -83,13 +89,43 @@ is_needed(const struct vm_needs *needs, bool *ret_needed, struct error **err)
     return done;
 }
 
-bool
-vm_needs_release(const struct vm_needs *needs, const char *host, struct error **err)
+static bool
+release(const struct vm_needs *needs, const char *host, struct error **err)
 {
     bool needed;
 
+    return is_needed(needs, &needed, err) &&
+           (needed || disk_release(needs->repository, needs->image, needs->uuid, host, err));
+}
+
+bool
+vm_needs_release(const struct vm_needs *needs, const char *host, const char *holder,
+                 struct error **err)
+{
+    _cleanup_(image_closep) struct image *image = NULL;
+
     WORKER_ONLY();
-    if (!is_needed(needs, &needed, err))
+    if (image_lock_directory(needs->repository, needs->image, IMAGE_LOCK_EXCLUSIVE, holder, &image,
+                             err))
+        return release(needs, host, err) ||
+               error_wrap(err, "image '%s' is not released", needs->image);
+    if ((*err)->code != ERROR_IMAGE_NOT_FOUND)
         return error_wrap(err, "image '%s' is not released", needs->image);
-    return needed || disk_release(needs->repository, needs->image, needs->uuid, host, err);
+    error_free(TAKE(*err));
+    return true;
+}
+
+enum outcome
+vm_needs_release_step(struct call *call, const struct vm_needs *needs)
+{
+    _cleanup_free_ char *holder = image_holder(call);
+    _cleanup_(error_freep) struct error *error = NULL;
+
+    if (vm_needs_release(needs, call->agent->host_id, holder, &error))
+        return call_complete(call, NULL);
+    if (error->code == ERROR_IMAGE_IN_USE && call_elapsed_ms(call) < IN_USE_FOR_MS &&
+        !call_aborted(call))
+        return call_retry(call, IN_USE_DELAY_MS, "somebody works on the image");
+    log_warning("%s; its record is dropped when it is in somebody's way", error->message);
+    return call_complete(call, "%s", error->message);
 }
