@@ -80,4 +80,4 @@ UNIT_TESTS += tests/unit/test-disk-chain
 UNIT_TESTS += tests/unit/test-backup
 UNIT_TESTS += tests/unit/test-description tests/unit/test-domain-xml
 EXTRA_DIST += tests/unit/description-fixture.h
-UNIT_TESTS += tests/unit/test-picture
+UNIT_TESTS += tests/unit/test-picture tests/unit/test-unplug
