@@ -102,8 +102,9 @@ if [ -e "$plugins/libvirt_storage_file_gluster.so" ]; then
     cp "$plugins/libvirt_storage_file_fs.so" "$state/storage-file"
     mount --bind "$state/storage-file" "$plugins"
 fi
-# Nobody is to be asked for names: libvirtd would wait for the answer.
-for file in /etc/hosts /etc/resolv.conf; do
+# Nobody is to be asked for names: libvirtd would wait for the answer.  And libvirtd does not start without the user
+# that package libvirt-daemon-system makes, which would start this machine's own libvirtd too.
+for file in /etc/hosts /etc/resolv.conf /etc/passwd /etc/group; do
     mount --bind "$state$file" "$file"
 done
 [ ! -d "$state/own" ] || mount --bind "$state/own" "$own"
@@ -240,6 +241,11 @@ class VirtHost:
         (networks / "autostart/bridged.xml").symlink_to("../bridged.xml")
         names = "".join(f"{host_address(i)} {host_name(i)}\n" for i in range(4))
         (self.state / "etc/hosts").write_text(pathlib.Path("/etc/hosts").read_text() + names)
+        for file, line in (("passwd", "libvirt-qemu:x:64055:64055::/nonexistent:/usr/sbin/nologin\n"),
+                           ("group", "libvirt-qemu:x:64055:\n"), ("group", "kvm:x:64056:\n")):
+            path = self.state / "etc" / file
+            text = (path if path.exists() else pathlib.Path("/etc", file)).read_text()
+            path.write_text(text if re.search(f"^{line.split(':')[0]}:", text, re.MULTILINE) else text + line)
         (self.state / "etc/resolv.conf").write_text("options timeout:1 attempts:1\n")
         (self.state / "etc/libvirt/libvirtd.conf").write_text(LIBVIRTD_CONF.format(uuid=uuid.uuid4()))
         (self.state / "etc/libvirt/qemu.conf").write_text(QEMU_CONF.format(address=self.address))
