@@ -105,8 +105,13 @@ disk_job_follow(struct call *call, const char *disk, const char *path, uint64_t 
     struct error *error = NULL;
     uint64_t done, total;
 
-    if (!disk_job_look(call, disk, path, ret_stage, &done, &total, &error))
-        return vm_fail(call, error);
+    if (!disk_job_look(call, disk, path, ret_stage, &done, &total, &error)) {
+        /* However long libvirt is busy with the VM, its job goes on. */
+        if ((error->code != ERROR_BUSY && error->code != ERROR_TIMEOUT) || call_aborted(call))
+            return call_fail(call, error);
+        error_free(error);
+        return call_wait(call, key, LOOK_MS, "libvirt is busy with another call for it");
+    }
     if (call_aborted(call) && *ret_stage != DISK_JOB_OVER) {
         if (disk_job_cancel(call, disk, &error))
             error_set(&error, ERROR_TASK_ABORTED, "the job on disk '%s' was canceled", disk);

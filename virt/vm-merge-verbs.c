@@ -272,7 +272,7 @@ merge_switch(struct call *call)
     struct error *error = NULL;
 
     if (is_live(call) && !disk_job_pivot(call, state->disk, state->path, &error))
-        return call_fail(call, error);
+        return vm_fail(call, error);
     state->over = true;
     if (!image_merge_switch(&state->steps, &error))
         return call_fail(call, error);

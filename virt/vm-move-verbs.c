@@ -344,7 +344,7 @@ move_go_over(struct call *call)
     struct error *error = NULL;
 
     if (!state->over && !disk_job_pivot(call, state->note.disk, state->path, &error))
-        return call_fail(call, error);
+        return vm_fail(call, error);
     state->over = true;
     if (state->claim && !disk_move_finish(state->claim, &error))
         return call_fail(call, error);
