@@ -37,6 +37,18 @@ struct snapshots *snapshots_new(void);
 void snapshots_free(struct snapshots *snapshots);
 void snapshot_register(struct agent *agent,
                        const struct snapshot_provider *provider); /* borrowed */
+
+/*
+ * For who has its items ready: begin() makes one of these and adds them, snapshot_texts_write() and
+ * snapshot_texts_free() are the other two.
+ */
+struct snapshot_texts;
+struct snapshot_texts *snapshot_texts_new(const char *topic); /* static text */
+void snapshot_texts_add(struct snapshot_texts *texts, const char *subject, const char *json);
+bool snapshot_texts_write(void *texts, snapshot_item *item, void *item_context, struct error **err)
+    _must_check_;
+void snapshot_texts_free(void *texts);
+
 /* The n-th, or NULL. */
 const struct snapshot_provider *snapshot_provider_at(const struct agent *agent, size_t n);
 

@@ -335,53 +335,15 @@ migrations_find_others(struct migrations *migrations)
 
 /* ---- the present state, for event.subscribe ---- */
 
-struct present {
-    size_t count;
-    struct present_migration {
-        char *vm, *json; /* owned */
-    } * all;
-};
-
 static void *
 begin_snapshot(void *context)
 {
     const struct migrations *migrations = context;
-    struct present *present = xalloc(sizeof(*present));
+    struct snapshot_texts *texts = snapshot_texts_new("vm.migration");
 
-    present->all = xalloc((migrations->count + 1) * sizeof(present->all[0]));
     for (const struct migration_entry *entry = migrations->first; entry; entry = entry->next)
-        present->all[present->count++] =
-            (struct present_migration){ .vm = xstrdup(entry->migration.vm),
-                                        .json = xstrdup(entry->json) };
-    return present;
-}
-
-static bool
-write_snapshot(void *begun, snapshot_item *item, void *item_context, struct error **err)
-{
-    const struct present *present = begun;
-
-    (void)err;
-    for (size_t i = 0; i < present->count; i++) {
-        const struct text data = { .bytes = present->all[i].json,
-                                   .length = strlen(present->all[i].json) };
-
-        item(item_context, "vm.migration", present->all[i].vm, &data);
-    }
-    return true;
-}
-
-static void
-end_snapshot(void *begun)
-{
-    struct present *present = begun;
-
-    for (size_t i = 0; i < present->count; i++) {
-        free(present->all[i].vm);
-        free(present->all[i].json);
-    }
-    free(present->all);
-    free(present);
+        snapshot_texts_add(texts, entry->migration.vm, entry->json);
+    return texts;
 }
 
 struct migrations *
@@ -398,8 +360,8 @@ migrations_open(struct virt *virt)
         .topic = "vm.migration",
         .pool = POOL_VIRT,
         .begin = begin_snapshot,
-        .write = write_snapshot,
-        .end = end_snapshot,
+        .write = snapshot_texts_write,
+        .end = snapshot_texts_free,
         .provider_context = migrations,
     };
     snapshot_register(virt->agent, &migrations->provider);

@@ -242,53 +242,15 @@ vm_table_remove(struct vm_entry *entry)
 
 /* ---- the present state, for event.subscribe ---- */
 
-struct present {
-    size_t count;
-    struct present_vm {
-        char *name, *json; /* owned */
-    } * all;
-};
-
 static void *
 begin_snapshot(void *context)
 {
     const struct virt *virt = context;
-    struct present *present = xalloc(sizeof(*present));
+    struct snapshot_texts *texts = snapshot_texts_new("vm.changed");
 
-    present->all = xalloc((virt->entry_count + 1) * sizeof(present->all[0]));
     for (size_t i = 0; i < virt->entry_count; i++)
-        present->all[present->count++] =
-            (struct present_vm){ .name = xstrdup(virt->entries[i]->vm->name),
-                                 .json = xstrdup(virt->entries[i]->json) };
-    return present;
-}
-
-static bool
-write_snapshot(void *begun, snapshot_item *item, void *item_context, struct error **err)
-{
-    const struct present *present = begun;
-
-    (void)err;
-    for (size_t i = 0; i < present->count; i++) {
-        const struct text data = { .bytes = present->all[i].json,
-                                   .length = strlen(present->all[i].json) };
-
-        item(item_context, "vm.changed", present->all[i].name, &data);
-    }
-    return true;
-}
-
-static void
-end_snapshot(void *begun)
-{
-    struct present *present = begun;
-
-    for (size_t i = 0; i < present->count; i++) {
-        free(present->all[i].name);
-        free(present->all[i].json);
-    }
-    free(present->all);
-    free(present);
+        snapshot_texts_add(texts, virt->entries[i]->vm->name, virt->entries[i]->json);
+    return texts;
 }
 
 void
@@ -298,8 +260,8 @@ vm_table_open(struct virt *virt)
         .topic = "vm.changed",
         .pool = POOL_VIRT,
         .begin = begin_snapshot,
-        .write = write_snapshot,
-        .end = end_snapshot,
+        .write = snapshot_texts_write,
+        .end = snapshot_texts_free,
         .provider_context = virt,
     };
     snapshot_register(virt->agent, &virt->provider);
