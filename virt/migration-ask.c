@@ -9,6 +9,10 @@
 #include "agent/base/thread.h"
 #include "virt/failure.h"
 
+/* As of the agent's other connections. */
+#define KEEP_ALIVE_S 4
+#define KEEP_ALIVE_COUNT 3
+
 void
 migration_wish_done(struct migration_wish *wish)
 {
@@ -167,19 +171,46 @@ run_order(virDomainPtr domain, const struct migration_order *order, struct error
     return true;
 }
 
+/* libvirtd works on five calls of a connection at a time, and this one lasts as long as the migration. */
+static virConnectPtr
+open_own(virConnectPtr connect)
+{
+    _cleanup_free_ char *uri = virConnectGetURI(connect);
+    virConnectPtr own = uri ? virConnectOpen(uri) : NULL;
+
+    if (own)
+        (void)virConnectSetKeepAlive(own, KEEP_ALIVE_S, KEEP_ALIVE_COUNT);
+    return own;
+}
+
+static bool
+call_on(virConnectPtr own, const char *uuid, const struct migration_order *order, bool *ret_lost,
+        struct error **err)
+{
+    virDomainPtr domain = virDomainLookupByUUIDString(own, uuid);
+    bool done;
+
+    if (!domain)
+        return virt_fail_connect(err, own, "cannot find VM '%s'", order->vm);
+    done = run_order(domain, order, err);
+    *ret_lost = !done && virConnectIsAlive(own) != 1;
+    (void)virDomainFree(domain);
+    return done;
+}
+
 bool
 migration_call(virConnectPtr connect, const char *uuid, const struct migration_order *order,
                bool *ret_lost, struct error **err)
 {
-    virDomainPtr domain;
+    virConnectPtr own;
     bool done;
 
     WORKER_ONLY();
-    domain = virDomainLookupByUUIDString(connect, uuid);
-    if (!domain)
-        return virt_fail_connect(err, connect, "cannot find VM '%s'", order->vm);
-    done = run_order(domain, order, err);
-    *ret_lost = !done && virConnectIsAlive(connect) != 1;
-    (void)virDomainFree(domain);
+    own = open_own(connect);
+    if (!own)
+        return virt_fail_connect(err, NULL, "cannot connect to libvirt once more for '%s'",
+                                 order->vm);
+    done = call_on(own, uuid, order, ret_lost, err);
+    (void)virConnectClose(own);
     return done;
 }

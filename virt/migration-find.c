@@ -53,22 +53,30 @@ begin_incoming(struct migrations *migrations, const struct vm_news *news)
 static void
 have_stopped(struct migration_entry *entry, int why)
 {
+    struct migration *migration = &entry->migration;
     struct error *error = NULL;
 
-    if (why == VIR_DOMAIN_EVENT_STOPPED_MIGRATED && !entry->migration.incoming) {
-        /* Our own call is about to come back, and its figures are. */
-        if (entry->calling)
-            return;
+    if (why == VIR_DOMAIN_EVENT_STOPPED_MIGRATED && !migration->incoming) {
+        /* So it is there, whatever else libvirt could not do (making it persistent there, as one). */
+        if (entry->call_error) {
+            migration->note = xstrdup(entry->call_error->message);
+            error_free(TAKE(entry->call_error));
+        }
         entry->left_ns = clock_monotonic_ns();
-        migration_tick(entry);
+        if (!entry->calling)
+            migration_tick(entry);
         return;
     }
     if (entry->calling)
-        return;
-    (void)error_set(&error, ERROR_BACKEND_FAILED,
-                    entry->migration.incoming ? "the VM did not come: the source host tells why"
-                                              : "the VM has ended before it was through");
-    (void)error_data_text(&error, "backend", "libvirt");
+        return; /* its answer says why */
+    if (entry->call_error)
+        error = TAKE(entry->call_error);
+    else {
+        (void)error_set(&error, ERROR_BACKEND_FAILED,
+                        migration->incoming ? "the VM did not come: the source host tells why"
+                                            : "the VM has ended before it was through");
+        (void)error_data_text(&error, "backend", "libvirt");
+    }
     migration_end(entry, entry->cancelled ? MIGRATION_ABORTED : MIGRATION_FAILED, error);
 }
 
@@ -83,7 +91,7 @@ take_final_figures(struct migration_entry *entry, const struct vm_news *news)
         return;
     migration_figures_read(news->params, news->param_count, &entry->migration.figures);
     entry->final = true;
-    if (entry->left_ns)
+    if (entry->left_ns && !entry->calling)
         migration_end(entry, MIGRATION_DONE, NULL);
     migration_publish(entry);
 }
@@ -170,10 +178,10 @@ find(struct job *job)
             return;
 }
 
-/* A VM that was to go, and is here; or that has come. */
+/* A VM that was to go, and is here; or that has come.  '*ret_told': its end stands in the record already. */
 static bool
 make_of_record(struct migrations *migrations, const struct found *found,
-               struct migration *ret_migration)
+               struct migration *ret_migration, bool *ret_told)
 {
     const struct migration_look *look = &found->news.look;
 
@@ -185,7 +193,8 @@ make_of_record(struct migrations *migrations, const struct found *found,
         migration_done(ret_migration);
         return false;
     }
-    if (migration_is_over(ret_migration->state) || look->outgoing || look->incoming)
+    *ret_told = migration_is_over(ret_migration->state);
+    if (*ret_told)
         return true;
     ret_migration->state = migration_judge(ret_migration, look, true);
     if (ret_migration->state == MIGRATION_FAILED) {
@@ -212,15 +221,18 @@ make_of_look(const struct migration_look *look, struct migration *ret_migration)
 }
 
 static void
-begin_found(struct migrations *migrations, const struct found *found, struct migration *migration)
+begin_found(struct migrations *migrations, const struct found *found, struct migration *migration,
+            bool to_be_written)
 {
     struct migration_entry *entry;
 
     memcpy(migration->vm_uuid, found->uuid, sizeof(migration->vm_uuid));
     migration->vm = xstrdup(found->name);
     entry = migrations_enter_take(migrations, migration);
+    if (to_be_written)
+        entry->wish.record = migration_record_write(&entry->migration);
     migration_publish(entry);
-    if (!migration_is_over(entry->migration.state))
+    if (to_be_written || !migration_is_over(entry->migration.state))
         migration_tick(entry);
 }
 
@@ -250,7 +262,7 @@ take_running(struct migrations *migrations, const struct found *found)
     log_info("VM '%s' is being migrated, %s%s%s", found->name,
              migration.incoming ? "incoming" : "outgoing", migration.task ? ", by task " : "",
              migration.task ? migration.task : "");
-    begin_found(migrations, found, &migration);
+    begin_found(migrations, found, &migration, false);
 }
 
 static void
@@ -258,6 +270,7 @@ take_found(struct migrations *migrations, const struct found *found)
 {
     const struct migration_look *look = &found->news.look;
     struct migration migration;
+    bool told;
 
     if (found->news.failed || look->gone)
         return;
@@ -267,12 +280,12 @@ take_found(struct migrations *migrations, const struct found *found)
     }
     if (migrations_find(migrations->virt, found->uuid))
         return; /* this agent has seen it itself */
-    if (make_of_record(migrations, found, &migration)) {
-        if (migration.state == MIGRATION_DONE && look->completed)
+    if (make_of_record(migrations, found, &migration, &told)) {
+        if (!told && migration.state == MIGRATION_DONE && look->completed)
             migration.figures = look->ended;
-        begin_found(migrations, found, &migration);
+        begin_found(migrations, found, &migration, !told);
     } else if (make_of_look(look, &migration))
-        begin_found(migrations, found, &migration);
+        begin_found(migrations, found, &migration, false);
 }
 
 static void

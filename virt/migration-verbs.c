@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <config.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -112,12 +113,15 @@ own_name(void)
 }
 
 static void
-describe(struct call *call, const struct vm *vm, struct migration *ret_migration)
+describe(struct call *call, const struct vm *vm, const struct migration_entry *before,
+         struct migration *ret_migration)
 {
     const struct migration_args *args = call->args;
     char id[UUID_TEXT_SIZE];
 
     uuid_make(id);
+    if (args->recover && before->migration.id) /* it is the same one, on both hosts */
+        (void)snprintf(id, sizeof(id), "%s", before->migration.id);
     *ret_migration = (struct migration){
         .vm = xstrdup(vm->name),
         .id = xstrdup(id),
@@ -166,7 +170,7 @@ migrate_begin(struct call *call)
 
     if (!migration_args_check(args, vm, &error) || !may_begin(args, vm, entry, &error))
         return call_fail(call, error);
-    describe(call, vm, &migration);
+    describe(call, vm, entry, &migration);
     if (!make_order(args, vm, &migration, &order, &error)) {
         migration_done(&migration);
         return call_fail(call, error);

@@ -305,8 +305,12 @@ settle(struct migration_entry *entry, const struct migration_look *found)
     state = migration_judge(migration, found, entry->late || entry->call_error != NULL);
     if (entry->calling && (!found->outgoing || state == MIGRATION_INTERRUPTED))
         return;
-    if (state == MIGRATION_UNKNOWN && entry->call_error)
-        state = MIGRATION_FAILED; /* libvirt has said so, and the VM has ended */
+    if (state == MIGRATION_UNKNOWN && entry->call_error) {
+        /* It is gone: libvirt's event is about to say whether it has ended, or is on the target after all. */
+        if (clock_monotonic_ns() - entry->failed_ns < FINAL_WITHIN_NS)
+            return;
+        state = MIGRATION_FAILED;
+    }
     if (state == MIGRATION_FAILED && entry->cancelled)
         state = MIGRATION_ABORTED;
     if (found->outgoing)
@@ -480,11 +484,16 @@ call_came_back(struct job *job)
     } else if (!error) {
         entry->left_ns = clock_monotonic_ns();
         timer_arm(entry->migrations->virt->agent->loop, &entry->timer, LOOK_MS);
+    } else if (entry->left_ns) { /* it is there, but something else could not be done */
+        note(entry, xstrdup(error->message));
+        error_free(error);
+        timer_arm(entry->migrations->virt->agent->loop, &entry->timer, LOOK_MS);
     } else if (error->code == ERROR_TASK_ABORTED) {
         migration_end(entry, MIGRATION_ABORTED, error);
     } else {
         /* Where the VM is now says what that means. */
         entry->call_error = error;
+        entry->failed_ns = clock_monotonic_ns();
         migration_publish(entry);
         if (entry->lost) /* that was not its end */
             error_free(TAKE(entry->call_error));

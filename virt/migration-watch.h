@@ -32,12 +32,13 @@ struct migration_entry {
     bool asking;                /* a look is under way */
     bool again;                 /* and another is to follow at once */
     bool late;                  /* libvirt's events may have been missed */
-    int64_t left_ns; /* monotonic; when it was through: its last figures are waited for */
-    bool final;      /* they are there */
-    bool switched;   /* post-copy has been asked for */
-    bool timed_out;  /* 'onTimeout' has been done */
-    bool cancelled;  /* libvirt has taken the wish to abort it */
-    bool retired;    /* out of the list */
+    int64_t left_ns;   /* monotonic; when it was through: its last figures are waited for */
+    int64_t failed_ns; /* monotonic; when the call failed, and libvirt's event may say more; or 0 */
+    bool final;        /* they are there */
+    bool switched;     /* post-copy has been asked for */
+    bool timed_out;    /* 'onTimeout' has been done */
+    bool cancelled;    /* libvirt has taken the wish to abort it */
+    bool retired;      /* out of the list */
     struct migration_entry *next;
 };
 

@@ -130,7 +130,6 @@ class Roamer:
         assert self.here.domain_state(VM) == "running"
         wait_for(lambda: VM not in self.there.qemu_pids(), "the end of QEMU on the target")
         self.wait_beats()
-        self.wait_used(self.here)
 
 
 @pytest.fixture
@@ -291,6 +290,31 @@ def test_a_vm_that_writes_too_fast_goes_over_after_some_passes(roamer, tmp_path)
                              postcopyBytesPerSecond=SLOW)
     check_postcopy(roamer, task, tmp_path)
     roamer.there.run_in_guest(VM, "touch /run/stop")
+
+
+@SOAK
+def test_an_interrupted_postcopy_is_gone_on_with(roamer, tmp_path):
+    here, there = roamer.here, roamer.there
+    task, begun = roamer.migrate(bytesPerSecond=SLOW, postcopy=True, postcopyBytesPerSecond=SLOW, timeout=1,
+                                 onTimeout="postcopy")
+    for host in (here, there):
+        roamer.wait_told(host, "postcopy")
+    # Not at once: QEMU 7.2 that is told so when nothing has gone over yet goes on, and is then never through.
+    before = roamer.known(here)["memory"]["remaining"]
+    wait_for(lambda: roamer.known(here)["memory"]["remaining"] < before - SLOW, "memory to go over")
+    here.virsh("domjobabort", VM, "--postcopy")
+    status = roamer.end(task)
+    assert status["status"] == "failed" and "recover" in status["error"]["message"], status
+    for host in (here, there):
+        assert roamer.wait_known(host, "interrupted")["id"] == begun["id"]
+        roamer.restart_agent(host)
+        assert roamer.wait_known(host, "interrupted")["id"] == begun["id"]
+    assert roamer.error("vm.migrate", {"target": there.migration_uri}).name == "WrongState"
+    task, again = roamer.migrate(recover=True, postcopyBytesPerSecond=64 << 20)
+    assert again["state"] in ("postcopy", "done") and again["id"] == begun["id"], again
+    assert roamer.end(task)["status"] == "done"
+    roamer.wait_known(there, "done")
+    roamer.check_arrived(tmp_path)
 
 
 @SOAK
