@@ -128,7 +128,8 @@ extern const struct param disk_members[], network_members[], console_members[], 
               .choices = CHOICES("bios", "efi"), .fallback = "\"bios\"",                              \
               .about = "What starts the guest; efi where the host has it installed."),                \
         PARAM(args, member.secure_boot, "secureBoot", .type = PARAM_BOOL,                             \
-              .about = "EFI that runs signed code only."),                                            \
+              .about =                                                                                \
+                  "EFI that runs only what is signed by the keys that its firmware comes with."),     \
         PARAM(args, member.tpm, "tpm", .type = PARAM_BOOL, .about = "An emulated TPM 2.0."),          \
         PARAM(args, member.uuid, "uuid", .type = PARAM_TEXT, .maximum = 36, .one_line = true,         \
               .about = "Its UUID; without this, a fresh one, or that of the VM it replaces."),        \

@@ -313,6 +313,22 @@ put_cpu_tuning(struct xml_writer *writer, const struct vm_tuning *tuning)
     xml_element_end(writer);
 }
 
+/* Firmware that could check signatures checks none before keys are enrolled in its variables. */
+static void
+put_firmware(struct xml_writer *writer, bool secure)
+{
+    static const char *const features[] = { "secure-boot", "enrolled-keys" };
+
+    xml_element(writer, "firmware");
+    for (size_t i = 0; i < ARRAY_COUNT(features); i++) {
+        xml_element(writer, "feature");
+        xml_attr(writer, "enabled", secure ? "yes" : "no");
+        xml_attr(writer, "name", features[i]);
+        xml_element_end(writer);
+    }
+    xml_element_end(writer);
+}
+
 static void
 put_os(struct xml_writer *writer, const struct domain_plan *plan)
 {
@@ -328,14 +344,8 @@ put_os(struct xml_writer *writer, const struct domain_plan *plan)
     xml_attr(writer, "machine", plan->platform->machine);
     xml_put_text(writer, "hvm");
     xml_element_end(writer);
-    if (efi) {
-        xml_element(writer, "firmware");
-        xml_element(writer, "feature");
-        xml_attr(writer, "enabled", description->secure_boot ? "yes" : "no");
-        xml_attr(writer, "name", "secure-boot");
-        xml_element_end(writer);
-        xml_element_end(writer);
-    }
+    if (efi)
+        put_firmware(writer, description->secure_boot);
     if (boot) {
         xml_leaf(writer, "kernel", boot->kernel);
         xml_leaf(writer, "initrd", boot->initrd);

@@ -257,6 +257,8 @@ every_option_is_right_by_libvirts_schema(void **state)
         assert_has(&made, "<vcpu current=\"2\">8</vcpu><iothreads>2</iothreads><cputune>");
         assert_has(&made, "<os firmware=\"efi\"><type arch=\"x86_64\" machine=\"pc-q35-6.2\">");
         assert_has(&made, "<smm state=\"on\"/>");
+        assert_has(&made, "<feature enabled=\"yes\" name=\"secure-boot\"/>"
+                          "<feature enabled=\"yes\" name=\"enrolled-keys\"/>");
         assert_has(&made, "<hyperv mode=\"custom\">");
         assert_has(&made, "<clock offset=\"localtime\">");
         assert_has(&made, "<model fallback=\"forbid\">EPYC</model><topology sockets=\"2\"");
