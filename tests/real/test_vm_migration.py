@@ -337,7 +337,6 @@ def test_the_target_dies_in_the_middle(roamer):
     roamer.check_stayed()
 
 
-@SOAK
 def test_the_targets_libvirtd_dies_in_the_middle(roamer):
     here, there = roamer.here, roamer.there
     task, _ = roamer.migrate(bytesPerSecond=SLOW)
@@ -350,7 +349,6 @@ def test_the_targets_libvirtd_dies_in_the_middle(roamer):
     roamer.check_stayed()
 
 
-@SOAK
 def test_the_sources_libvirtd_dies_in_the_middle(roamer):
     here, there = roamer.here, roamer.there
     task, begun = roamer.migrate(bytesPerSecond=SLOW)
