@@ -164,12 +164,9 @@ attach_disk_look(struct call *call)
     struct error *error = NULL;
     virDomainPtr domain;
 
-    if (!change_look(call, &domain, &error) || !change_read(call, &live, &config, &error))
+    if (!change_look(call, &domain, &error) ||
+        !change_read(call, state->places, &live, &config, &error))
         return vm_fail(call, error);
-    if (live)
-        places_name(state->places, live);
-    if (config)
-        places_name(state->places, config);
     both = (struct both){ live, config };
     if (!place_disk(call, &both, &error))
         return call_fail(call, error);
@@ -235,11 +232,7 @@ attach_disk_settle(struct call *call)
 {
     struct attach_disk_state *state = call->state;
 
-    if (state->may_be_known)
-        vm_disks_keep(&state->disks);
-    else
-        vm_disks_drop(&state->disks);
-    return call_complete(call, "%s", state->may_be_known ? "kept" : "dropped");
+    return call_complete(call, "%s", vm_disks_settle(&state->disks, state->may_be_known));
 }
 
 /* ---- vm.attachNetwork ---- */
@@ -301,7 +294,7 @@ attach_network_look(struct call *call)
     struct error *error = NULL;
     virDomainPtr domain;
 
-    if (!change_look(call, &domain, &error) || !change_read(call, &live, &config, &error))
+    if (!change_look(call, &domain, &error) || !change_read(call, NULL, &live, &config, &error))
         return vm_fail(call, error);
     both = (struct both){ live, config };
     network_device_init(device, args->network);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "agent/base/thread.h"
+#include "virt/places.h"
 
 const struct shape vm_changed_shape = {
     .name = "VmChanged",
@@ -77,7 +78,8 @@ read_one(virDomainPtr domain, unsigned flags, struct vm **ret_vm, struct error *
 }
 
 bool
-change_read(struct call *call, struct vm **ret_live, struct vm **ret_config, struct error **err)
+change_read(struct call *call, const struct disk_places *places, struct vm **ret_live,
+            struct vm **ret_config, struct error **err)
 {
     const struct change_use *state = call->state;
     _cleanup_(vm_freep) struct vm *live = NULL;
@@ -88,6 +90,10 @@ change_read(struct call *call, struct vm **ret_live, struct vm **ret_config, str
         return false;
     if (state->config && !read_one(domain, VIR_DOMAIN_XML_INACTIVE, &config, err))
         return false;
+    if (places && live)
+        places_name(places, live);
+    if (places && config)
+        places_name(places, config);
     *ret_live = TAKE(live);
     *ret_config = TAKE(config);
     return true;

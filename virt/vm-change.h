@@ -51,9 +51,10 @@ extern const struct shape vm_changed_shape;
  * Error: WrongState when the scope asks for what there is not.  Worker.
  */
 bool change_look(struct call *call, virDomainPtr *ret_domain, struct error **err) _must_check_;
-/* What is to be changed, as it is; NULL for what is not.  change_look() comes first.  Worker. */
-bool change_read(struct call *call, struct vm **ret_live, struct vm **ret_config,
-                 struct error **err) _must_check_;
+/* What is to be changed, as it is, its disks named by 'places' (or NULL); NULL for what is not.  change_look()
+   comes first.  Worker. */
+bool change_read(struct call *call, const struct disk_places *places, struct vm **ret_live,
+                 struct vm **ret_config, struct error **err) _must_check_;
 /* A device's element, and the child whose attribute tells it from others: <disk>, its <target dev=...>. */
 struct device_key {
     const char *element, *child, *attribute, *value;

@@ -168,14 +168,11 @@ make_settle(struct call *call)
 {
     struct make_state *state = call->state;
 
-    if (!state->may_be_known) {
-        vm_disks_drop(&state->disks);
-        return call_complete(call, "dropped");
-    }
-    vm_disks_keep(&state->disks);
-    if (!call_error(call))
+    const char *word = vm_disks_settle(&state->disks, state->may_be_known);
+
+    if (state->may_be_known && !call_error(call))
         vm_disks_release(&state->old, call, state->use.uuid, &state->disks);
-    return call_complete(call, NULL);
+    return call_complete(call, "%s", word);
 }
 
 /* ---- libvirt ---- */

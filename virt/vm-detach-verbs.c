@@ -185,12 +185,9 @@ look(struct call *call, look_for find)
     struct error *error = NULL;
     virDomainPtr domain;
 
-    if (!change_look(call, &domain, &error) || !change_read(call, &live, &config, &error))
+    if (!change_look(call, &domain, &error) ||
+        !change_read(call, state->places, &live, &config, &error))
         return vm_fail(call, error);
-    if (live)
-        places_name(state->places, live);
-    if (config)
-        places_name(state->places, config);
     if (!find(call, domain, live, config, &error))
         return call_fail(call, error);
     return call_complete(call, "%s", state->change.device);

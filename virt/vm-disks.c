@@ -119,24 +119,22 @@ vm_disks_claim(struct vm_disks *disks, const struct call *call, const char *uuid
         if (!item->repository || disk_claim(item->repository, item->image, &user, item->access,
                                             holder, &item->claim, err))
             continue;
-        vm_disks_drop(disks);
+        (void)vm_disks_settle(disks, false);
         return false;
     }
     return true;
 }
 
-void
-vm_disks_keep(struct vm_disks *disks)
+const char *
+vm_disks_settle(struct vm_disks *disks, bool may_be_known)
 {
-    for (size_t i = 0; i < disks->count; i++)
-        disk_claim_keep(TAKE(disks->items[i].claim));
-}
-
-void
-vm_disks_drop(struct vm_disks *disks)
-{
-    for (size_t i = 0; i < disks->count; i++)
-        disk_claim_drop(TAKE(disks->items[i].claim));
+    for (size_t i = 0; i < disks->count; i++) {
+        if (may_be_known)
+            disk_claim_keep(TAKE(disks->items[i].claim));
+        else
+            disk_claim_drop(TAKE(disks->items[i].claim));
+    }
+    return may_be_known ? "kept" : "dropped";
 }
 
 void

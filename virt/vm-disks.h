@@ -6,7 +6,7 @@
  *     loop:    vm_disks_add() each, vm_disks_set_lane()
  *     worker:  vm_disks_claim()         each image's record names the VM, and its lock is held
  *              virDomainDefineXML()
- *     worker:  vm_disks_keep(), or vm_disks_drop() when libvirt has refused it
+ *     worker:  vm_disks_settle(), whichever way libvirt has taken it
  *     any:     vm_disks_done()
  *
  * Killed in between, a record stands whose VM libvirt does not know: it is judged when it is in somebody's
@@ -53,10 +53,9 @@ void vm_disks_set_lane(const struct vm_disks *disks, struct call *call);
 /* Worker.  All of them, or none.  Errors: disk_claim()'s. */
 bool vm_disks_claim(struct vm_disks *disks, const struct call *call, const char *uuid,
                     const char *name, struct error **err) _must_check_;
-/* Worker.  Libvirt knows the VM, or it cannot be told whether it does. */
-void vm_disks_keep(struct vm_disks *disks);
-/* Worker.  It does not. */
-void vm_disks_drop(struct vm_disks *disks);
+/* Worker.  Keeps the claims where libvirt may know of the VM, or of the disk, else drops them; returns which,
+   as a word. */
+const char *vm_disks_settle(struct vm_disks *disks, bool may_be_known);
 /* Worker.  It knows it no more: but for 'others' (or NULL), which it still has.  What cannot be released
    now is judged later, and logged. */
 void vm_disks_release(const struct vm_disks *disks, const struct call *call, const char *uuid,

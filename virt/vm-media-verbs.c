@@ -138,12 +138,9 @@ media_look(struct call *call)
     struct error *error = NULL;
     virDomainPtr domain;
 
-    if (!change_look(call, &domain, &error) || !change_read(call, &live, &config, &error))
+    if (!change_look(call, &domain, &error) ||
+        !change_read(call, state->places, &live, &config, &error))
         return vm_fail(call, error);
-    if (live)
-        places_name(state->places, live);
-    if (config)
-        places_name(state->places, config);
     if (!find_in_both(call, live, config, &error))
         return call_fail(call, error);
     return call_complete(call, "%s", state->change.device);
@@ -177,11 +174,7 @@ media_settle(struct call *call)
 {
     struct media_state *state = call->state;
 
-    if (state->may_be_known)
-        vm_disks_keep(&state->disks);
-    else
-        vm_disks_drop(&state->disks);
-    return call_complete(call, "%s", state->may_be_known ? "kept" : "dropped");
+    return call_complete(call, "%s", vm_disks_settle(&state->disks, state->may_be_known));
 }
 
 static bool

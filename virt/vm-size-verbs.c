@@ -79,7 +79,7 @@ look_memory(struct call *call, virDomainPtr *ret_domain, struct error **err)
         return false;
     if (!args->has_memory && state->live && !leave_live(call, err))
         return false;
-    if (!change_read(call, &live, &config, err))
+    if (!change_read(call, NULL, &live, &config, err))
         return false;
     return check_memory_against(args, live, live ? live->memory_max : 0, "the VM as it runs",
                                 err) &&
@@ -148,7 +148,7 @@ look_cpus(struct call *call, virDomainPtr *ret_domain, struct error **err)
         return false;
     if (!args->cpus && state->live && !leave_live(call, err))
         return false;
-    if (!change_read(call, &live, &config, err))
+    if (!change_read(call, NULL, &live, &config, err))
         return false;
     return check_cpus_against(args, live, live ? live->cpus_max : 0, "the VM as it runs", err) &&
            check_cpus_against(args, config,

@@ -424,7 +424,8 @@ look(struct call *call, virDomainPtr *ret_domain, struct error **err)
 
     if (!check_args(args, err) || !change_look(call, ret_domain, err))
         return false;
-    if (!state->live && !state->config && !change_read(call, &state->live, &state->config, err))
+    if (!state->live && !state->config &&
+        !change_read(call, NULL, &state->live, &state->config, err))
         return false;
     return require_devices(args, state->live, "the VM as it runs", err) &&
            (state->live || require_devices(args, state->config, "the definition of the VM", err));
