@@ -169,13 +169,13 @@ backup_drop_checkpoint(virDomainPtr domain, const char *name, bool *ret_dropped,
 
 /* libvirt 9.0 removes the scratch files also when QEMU was killed, but then not the socket. */
 void
-backup_sweep(const struct backup *backup)
+backup_sweep(const struct backup *backup, bool scratch_too)
 {
     _cleanup_free_ char *path = backup_socket(backup);
 
     WORKER_ONLY();
     (void)unlink(path);
-    for (size_t i = 0; i < backup->disk_count; i++) {
+    for (size_t i = 0; scratch_too && i < backup->disk_count; i++) {
         _cleanup_free_ char *scratch = backup_scratch(backup, &backup->disks[i]);
 
         (void)unlink(scratch);
@@ -206,8 +206,7 @@ backup_settle(virDomainPtr domain, struct backup *backup, enum backup_state stat
         return false;
     if (!backup_look(domain, backup, &job, err) || (job.ours && !backup_end_job(domain, err)))
         return false;
-    if (!job.ours) /* else libvirt does, in a moment */
-        backup_sweep(backup);
+    backup_sweep(backup, !job.ours);
     if (state == BACKUP_DONE)
         return true;
     return (!backup->checkpoint ||

@@ -284,15 +284,6 @@ finish_run(struct call *call)
     return call_complete(call, NULL);
 }
 
-static enum outcome
-unserve(struct call *call)
-{
-    const struct backup_use *use = call->state;
-
-    backup_table_unserve(call->context, use->vm.uuid);
-    return call_complete(call, NULL);
-}
-
 #define END_ERRORS                                                                                 \
     ERRORS(ERROR_NOT_FOUND, ERROR_WRONG_STATE, ERROR_BUSY, ERROR_TIMEOUT,                          \
            ERROR_BACKEND_UNAVAILABLE, ERROR_BACKEND_FAILED)
@@ -352,7 +343,6 @@ const struct verb backup_left_verbs[] = {
         .steps = STEPS(VM_FIND_STEP, { "hold", cancel_hold, .pool = POOL_LOOP },
                        { "cancel", cancel_run, .pool = POOL_VIRT },
                        { "tell", answer, .pool = POOL_LOOP },
-                       { "forget its deadline", unserve, .pool = POOL_LOOP },
                        { "let go", backup_let_go, .pool = POOL_LOOP, .when = ALWAYS }),
         .state_size = sizeof(struct backup_use),
         .state_done = backup_use_done,
@@ -370,7 +360,6 @@ const struct verb backup_left_verbs[] = {
         .steps = STEPS(VM_FIND_STEP, { "hold", backup_hold_briefly, .pool = POOL_LOOP },
                        { "finish", finish_run, .pool = POOL_VIRT },
                        { "tell", answer, .pool = POOL_LOOP },
-                       { "forget its deadline", unserve, .pool = POOL_LOOP },
                        { "let go", backup_let_go, .pool = POOL_LOOP, .when = ALWAYS }),
         .state_size = sizeof(struct backup_use),
         .state_done = backup_use_done,

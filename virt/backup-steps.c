@@ -8,6 +8,8 @@
 #include "agent/base/clock.h"
 #include "agent/base/thread.h"
 
+#define BRIEF_FOR_MS 30000
+#define BRIEF_EVERY_MS 1000
 #define REACH_EVERY_MS 500
 #define REACH_FOR_MS (10 * 60 * 1000)
 #define TELL_EVERY_NS (500 * NS_PER_MS)
@@ -16,8 +18,12 @@ enum outcome
 backup_hold(struct call *call)
 {
     struct backup_use *use = call->state;
+    const struct backup_hold *other = backup_hold_of(call->context, use->vm.uuid);
+    _cleanup_free_ char *key = vm_table_key(use->vm.uuid);
     struct error *error = NULL;
 
+    if (other && other->brief && call_elapsed_ms(call) < BRIEF_FOR_MS)
+        return call_wait(call, key, BRIEF_EVERY_MS, "task '%s' is at it for a moment", other->task);
     if (!backup_hold_take(call->context, use->vm.entry, call_task(call), &use->hold, &error))
         return call_fail(call, error);
     use->name = xstrdup(use->vm.entry->vm->name);
@@ -33,6 +39,15 @@ backup_hold_briefly(struct call *call)
     if (use->hold)
         use->hold->brief = true;
     return outcome;
+}
+
+enum outcome
+backup_hold_if_free(struct call *call)
+{
+    const struct backup_use *use = call->state;
+
+    return backup_hold_of(call->context, use->vm.uuid) ? call_complete(call, "somebody else has it")
+                                                       : backup_hold_briefly(call);
 }
 
 bool
@@ -214,7 +229,7 @@ backup_end(struct call *call)
     /* A transient one that is gone has taken all of it along. */
     if (!settled && error && error->code == ERROR_NOT_FOUND) {
         error_free(TAKE(error));
-        backup_sweep(use->backup);
+        backup_sweep(use->backup, true);
         use->backup->state = state;
         settled = true;
     }
@@ -226,11 +241,25 @@ backup_end(struct call *call)
     return call_complete(call, "%s", backup_state_name(state));
 }
 
+static void
+watch_or_forget(struct call *call)
+{
+    const struct backup_use *use = call->state;
+
+    if (backup_is_open(use->backup))
+        backup_table_watch(call->context, use->vm.uuid, use->name, use->backup->until_ns);
+    else
+        backup_table_forget(call->context, use->vm.uuid);
+}
+
 enum outcome
 backup_let_go(struct call *call)
 {
     struct backup_use *use = call->state;
 
+    /* One that was never noted is no concern of anybody's. */
+    if (use->hold && use->backup && (use->open || use->backup->state != BACKUP_BEGINNING))
+        watch_or_forget(call);
     backup_hold_give(call->context, TAKE(use->hold));
     return call_complete(call, NULL);
 }

@@ -32,6 +32,8 @@ struct backup_use {
 enum outcome backup_hold(struct call *call);
 /* The same for what does not make one. */
 enum outcome backup_hold_briefly(struct call *call);
+/* The same where nobody has it; else use->hold stays NULL. */
+enum outcome backup_hold_if_free(struct call *call);
 /* POOL_VIRT: what is noted of the last one, and what job there is. */
 bool backup_find(struct call *call, struct error **err) _must_check_;
 /* WrongState {state, needs} with 'text'; returns false. */

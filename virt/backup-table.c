@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "agent/base/clock.h"
 #include "agent/base/log.h"
@@ -16,19 +17,20 @@
 #include "virt/vm-steps.h"
 
 #define MS INT64_C(1000000)
+#define AGAIN_S 30
 
-/* One whose caller reads it. */
-struct served {
+/* One whose caller reads it, or that was left. */
+struct watched {
     char uuid[UUID_TEXT_SIZE];
-    char *name; /* owned */
-    int64_t until_ns;
-    struct served *next;
+    char *name;       /* owned */
+    int64_t until_ns; /* 0: never */
+    struct watched *next;
 };
 
 struct backup_table {
     struct virt *virt;
     struct backup_hold *holds;
-    struct served *served;
+    struct watched *watched;
     struct timer deadline;
     struct virt_listener listener;
 };
@@ -109,9 +111,9 @@ arm(struct backup_table *table)
 {
     int64_t now_ns = clock_wall_ns(), first_ns = INT64_MAX;
 
-    for (const struct served *served = table->served; served; served = served->next)
-        if (served->until_ns < first_ns)
-            first_ns = served->until_ns;
+    for (const struct watched *watched = table->watched; watched; watched = watched->next)
+        if (watched->until_ns && watched->until_ns < first_ns)
+            first_ns = watched->until_ns;
     if (first_ns == INT64_MAX)
         timer_disarm(table->virt->agent->loop, &table->deadline);
     else
@@ -119,21 +121,27 @@ arm(struct backup_table *table)
                   first_ns > now_ns ? (uint64_t)((first_ns - now_ns) / MS + 1) : 0);
 }
 
+static struct watched **
+place_of(struct backup_table *table, const char *uuid)
+{
+    struct watched **at = &table->watched;
+
+    while (*at && strcmp((*at)->uuid, uuid) != 0)
+        at = &(*at)->next;
+    return at;
+}
+
 static void
 forget(struct backup_table *table, const char *uuid)
 {
-    struct served **at = &table->served;
+    struct watched **at = place_of(table, uuid);
+    struct watched *watched = *at;
 
-    while (*at) {
-        struct served *served = *at;
-
-        if (strcmp(served->uuid, uuid) == 0) {
-            *at = served->next;
-            free(served->name);
-            free(served);
-        } else
-            at = &served->next;
-    }
+    if (!watched)
+        return;
+    *at = watched->next;
+    free(watched->name);
+    free(watched);
 }
 
 static void
@@ -141,38 +149,36 @@ deadline_came(struct timer *timer)
 {
     struct backup_table *table = CONTAINER_OF(timer, struct backup_table, deadline);
     int64_t now_ns = clock_wall_ns();
-    struct served *served = table->served;
 
-    while (served) {
-        struct served *next = served->next;
-
-        if (served->until_ns <= now_ns) {
-            log_warning("the backup of '%s' was served until its deadline: canceled", served->name);
-            start_task(table->virt, "vm.cancelBackup", served->uuid);
-            forget(table, served->uuid);
+    for (struct watched *watched = table->watched; watched; watched = watched->next)
+        if (watched->until_ns && watched->until_ns <= now_ns) {
+            log_warning("the backup of '%s' was served until its deadline: ending it",
+                        watched->name);
+            watched->until_ns = now_ns + AGAIN_S * NS_PER_S; /* should that fail */
+            start_task(table->virt, "vm.cancelBackup", watched->uuid);
         }
-        served = next;
-    }
     arm(table);
 }
 
 void
-backup_table_serve(struct virt *virt, const char *uuid, const char *name, int64_t until_ns)
+backup_table_watch(struct virt *virt, const char *uuid, const char *name, int64_t until_ns)
 {
-    struct served *served = xalloc(sizeof(*served));
+    struct watched *watched = xalloc(sizeof(*watched));
+    int64_t now_ns = clock_wall_ns();
 
     LOOP_ONLY();
     forget(virt->backups, uuid);
-    (void)snprintf(served->uuid, sizeof(served->uuid), "%s", uuid);
-    served->name = xstrdup(name);
-    served->until_ns = until_ns;
-    served->next = virt->backups->served;
-    virt->backups->served = served;
+    (void)snprintf(watched->uuid, sizeof(watched->uuid), "%s", uuid);
+    watched->name = xstrdup(name);
+    /* One that could not be ended at its deadline is not tried all the time. */
+    watched->until_ns = until_ns && until_ns < now_ns ? now_ns + AGAIN_S * NS_PER_S : until_ns;
+    watched->next = virt->backups->watched;
+    virt->backups->watched = watched;
     arm(virt->backups);
 }
 
 void
-backup_table_unserve(struct virt *virt, const char *uuid)
+backup_table_forget(struct virt *virt, const char *uuid)
 {
     LOOP_ONLY();
     forget(virt->backups, uuid);
@@ -188,16 +194,41 @@ struct found {
     struct backup_job job;
 };
 
+/* Whoever holds it but for a moment does not bring it to its end. */
+static bool
+is_at_work(struct virt *virt, const char *uuid)
+{
+    const struct backup_hold *hold = backup_hold_of(virt, uuid);
+
+    return hold && !hold->brief;
+}
+
 struct search {
     struct job job;
     struct virt *virt;
     virConnectPtr connect; /* a reference */
+    bool ended; /* libvirt has told that a job has, which it may still show for a moment */
     struct found *all;
     size_t count;
 };
 
+static bool
+look_patiently(virDomainPtr domain, struct found *found, bool ended, struct error **err)
+{
+    const struct timespec pause = { .tv_nsec = 20 * NS_PER_MS };
+
+    if (!backup_look(domain, found->backup, &found->job, err))
+        return false;
+    for (unsigned i = 0; ended && found->job.ours && i < 100; i++) {
+        (void)nanosleep(&pause, NULL);
+        if (!backup_look(domain, found->backup, &found->job, err))
+            return false;
+    }
+    return true;
+}
+
 static void
-look_at(virConnectPtr connect, struct found *found)
+look_at(virConnectPtr connect, bool ended, struct found *found)
 {
     _cleanup_(error_freep) struct error *error = NULL;
     virDomainPtr domain = virDomainLookupByUUIDString(connect, found->uuid);
@@ -205,7 +236,7 @@ look_at(virConnectPtr connect, struct found *found)
     if (!domain)
         return;
     if (!backup_read(domain, &found->backup, &error) ||
-        (found->backup && !backup_look(domain, found->backup, &found->job, &error))) {
+        (found->backup && !look_patiently(domain, found, ended, &error))) {
         log_warning("cannot tell how the backup of '%s' stands: %s, going on", found->name,
                     error->message);
         backup_free(TAKE(found->backup));
@@ -219,7 +250,7 @@ look(struct job *job)
     struct search *search = CONTAINER_OF(job, struct search, job);
 
     for (size_t i = 0; i < search->count; i++)
-        look_at(search->connect, &search->all[i]);
+        look_at(search->connect, search->ended, &search->all[i]);
 }
 
 static void
@@ -227,14 +258,14 @@ take_up(struct virt *virt, const struct found *found)
 {
     const struct backup *backup = found->backup;
 
-    if (!backup || strcmp(backup->host, virt->agent->host_id) != 0 ||
-        backup_hold_of(virt, found->uuid))
+    if (!backup || strcmp(backup->host, virt->agent->host_id) != 0 || is_at_work(virt, found->uuid))
         return;
-    if (backup->state == BACKUP_SERVED && found->job.ours) {
-        backup_table_serve(virt, found->uuid, found->name, backup->until_ns);
+    if (backup->state == BACKUP_SERVED && found->job.ours && backup->until_ns > clock_wall_ns()) {
+        backup_table_watch(virt, found->uuid, found->name, backup->until_ns);
     } else if (backup->state == BACKUP_RUNNING && found->job.ours) {
         log_info("the backup of '%s' was left by an agent: %s", found->name,
                  backup->resume ? "going on with it" : "vm.resumeBackup goes on with it");
+        backup_table_watch(virt, found->uuid, found->name, 0);
         if (backup->resume)
             start_task(virt, "vm.resumeBackup", found->uuid);
     } else if (backup_is_open(backup) || found->job.ours) {
@@ -272,11 +303,12 @@ begin_search(struct virt *virt, const char *only)
         (struct job){ .run = look, .finished = looked, .lane = &virt->others, .pool = POOL_VIRT };
     search->virt = virt;
     search->connect = virt->connect;
+    search->ended = only != NULL;
     search->all = xalloc((virt->entry_count + 1) * sizeof(search->all[0]));
     for (size_t i = 0; i < virt->entry_count; i++) {
         const struct vm *vm = virt->entries[i]->vm;
 
-        if ((only && strcmp(only, vm->uuid) != 0) || backup_hold_of(virt, vm->uuid))
+        if ((only && strcmp(only, vm->uuid) != 0) || is_at_work(virt, vm->uuid))
             continue;
         memcpy(search->all[search->count].uuid, vm->uuid, UUID_TEXT_SIZE);
         search->all[search->count++].name = xstrdup(vm->name);
@@ -296,8 +328,9 @@ told(void *context, const struct vm_news *news)
 
     if (news->kind == VM_NEWS_ALL && !news->error)
         begin_search(table->virt, NULL);
-    else if (news->kind == VM_NEWS_JOB_COMPLETED ||
-             (news->kind == VM_NEWS_LIFE && news->event == VIR_DOMAIN_EVENT_STOPPED))
+    else if ((news->kind == VM_NEWS_JOB_COMPLETED ||
+              (news->kind == VM_NEWS_LIFE && news->event == VIR_DOMAIN_EVENT_STOPPED)) &&
+             *place_of(table, news->uuid))
         begin_search(table->virt, news->uuid);
 }
 

@@ -33,8 +33,9 @@ void backup_hold_give(struct virt *virt, struct backup_hold *hold);
 /* Or NULL. */
 struct backup_hold *backup_hold_of(struct virt *virt, const char *uuid);
 
-/* It is served until then. */
-void backup_table_serve(struct virt *virt, const char *uuid, const char *name, int64_t until_ns);
-void backup_table_unserve(struct virt *virt, const char *uuid);
+/* Nobody works on it: should its job end by itself, or with its VM, that is to be noted; and at 'until_ns' (wall
+   clock; 0: never) it is to be ended. */
+void backup_table_watch(struct virt *virt, const char *uuid, const char *name, int64_t until_ns);
+void backup_table_forget(struct virt *virt, const char *uuid);
 
 #endif

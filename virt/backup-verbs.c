@@ -370,21 +370,6 @@ note_step(struct call *call)
     return call_complete(call, NULL);
 }
 
-static enum outcome
-watch(struct call *call)
-{
-    const struct backup_use *use = call->state;
-
-    backup_table_serve(call->context, use->vm.uuid, use->name, use->backup->until_ns);
-    return call_complete(call, "its caller ends it, or its deadline");
-}
-
-static bool
-is_served(const struct call *call)
-{
-    return !is_stored(call);
-}
-
 const struct verb backup_verbs[] = {
     {
         .name = "vm.backup",
@@ -451,8 +436,7 @@ const struct verb backup_verbs[] = {
             { "begin", begin_step, .pool = POOL_VIRT },
             { "show images", show_images, .pool = POOL_REPOSITORY, .only_if = is_stored },
             { "note", note_step, .pool = POOL_VIRT, .responds = true },
-            { "copy", backup_copy, .pool = POOL_COPY, .only_if = is_stored },
-            { "watch", watch, .pool = POOL_LOOP, .only_if = is_served }, BACKUP_LAST_STEPS),
+            { "copy", backup_copy, .pool = POOL_COPY, .only_if = is_stored }, BACKUP_LAST_STEPS),
         .state_size = sizeof(struct backup_use),
         .state_done = backup_use_done,
         .object = vm_name_object,

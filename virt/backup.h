@@ -111,8 +111,8 @@ bool backup_end_job(virDomainPtr domain, struct error **err) _must_check_;
 /* Removes a checkpoint, also one whose bitmap is lost; that there is none is fine. */
 bool backup_drop_checkpoint(virDomainPtr domain, const char *name, bool *ret_dropped,
                             struct error **err) _must_check_;
-/* Unlinks what a killed QEMU has left of it. */
-void backup_sweep(const struct backup *backup);
+/* Unlinks what a killed QEMU has left of it; the scratch files only where libvirt does not, in a moment. */
+void backup_sweep(const struct backup *backup, bool scratch_too);
 /*
  * Brings it to its end: with BACKUP_DONE its checkpoint stays, else that is removed.  Does what is still to
  * be done, so may be repeated.  'why' (may be NULL) is kept.

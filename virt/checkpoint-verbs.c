@@ -82,15 +82,22 @@ write_checkpoint(const struct xml_node *root, bool measured, struct writer *writ
     writer_end_object(writer);
 }
 
-/* Sizes only where QEMU can be asked: of a VM that runs. */
+/*
+ * Sizes only where QEMU can be asked: of a VM that runs, and while nobody of us removes a checkpoint.  libvirt 9.0
+ * finds the checkpoint, waits for the removal, and then uses what has been freed: libvirtd dies of it.
+ */
 static bool
-tell_checkpoint(virDomainCheckpointPtr checkpoint, struct writer *writer, struct error **err)
+tell_checkpoint(virDomainCheckpointPtr checkpoint, bool measure, struct writer *writer,
+                struct error **err)
 {
     _cleanup_(xml_freep) struct xml_document *document = NULL;
-    _cleanup_free_ char *xml = virDomainCheckpointGetXMLDesc(
-        checkpoint, VIR_DOMAIN_CHECKPOINT_XML_NO_DOMAIN | VIR_DOMAIN_CHECKPOINT_XML_SIZE);
-    bool measured = xml != NULL;
+    _cleanup_free_ char *xml = NULL;
+    bool measured;
 
+    if (measure)
+        xml = virDomainCheckpointGetXMLDesc(checkpoint, VIR_DOMAIN_CHECKPOINT_XML_NO_DOMAIN |
+                                                            VIR_DOMAIN_CHECKPOINT_XML_SIZE);
+    measured = xml != NULL;
     if (!xml)
         xml = virDomainCheckpointGetXMLDesc(checkpoint, VIR_DOMAIN_CHECKPOINT_XML_NO_DOMAIN);
     if (!xml) /* removed since it was listed */
@@ -103,7 +110,7 @@ tell_checkpoint(virDomainCheckpointPtr checkpoint, struct writer *writer, struct
 }
 
 static bool
-tell_all(virDomainPtr domain, struct writer *writer, struct error **err)
+tell_all(virDomainPtr domain, bool measure, struct writer *writer, struct error **err)
 {
     virDomainCheckpointPtr *all = NULL;
     int count = virDomainListAllCheckpoints(domain, &all, VIR_DOMAIN_CHECKPOINT_LIST_TOPOLOGICAL);
@@ -112,7 +119,7 @@ tell_all(virDomainPtr domain, struct writer *writer, struct error **err)
         virt_fail(err, domain, "cannot list the checkpoints of '%s'", virDomainGetName(domain));
 
     for (int i = 0; i < count; i++) {
-        told = told && tell_checkpoint(all[i], writer, err);
+        told = told && tell_checkpoint(all[i], measure, writer, err);
         (void)virDomainCheckpointFree(all[i]);
     }
     free(all);
@@ -122,6 +129,7 @@ tell_all(virDomainPtr domain, struct writer *writer, struct error **err)
 static enum outcome
 list_run(struct call *call)
 {
+    const struct backup_use *use = call->state;
     _cleanup_writer_ struct writer writer = WRITER_INIT;
     struct error *error = NULL;
     virDomainPtr domain;
@@ -132,7 +140,7 @@ list_run(struct call *call)
     writer_member_string(&writer, "vm", virDomainGetName(domain));
     writer_key(&writer, "checkpoints");
     writer_array(&writer);
-    if (!tell_all(domain, &writer, &error)) {
+    if (!tell_all(domain, use->hold != NULL, &writer, &error)) {
         writer_clear(&writer);
         return call_fail(call, error);
     }
@@ -303,16 +311,18 @@ const struct verb checkpoint_verbs[] = {
         .description =
             "With how much has changed since each, while it runs. One that is 'broken' has lost its "
             "bitmap, as after a crash of QEMU: no incremental backup can be since it, nor since one "
-            "before it. Of a VM that is off that is unknown.",
+            "before it. Of a VM that is off, or while it is backed up, that is unknown.",
         .role = ROLE_VIEWER,
         .kind = VERB_READS,
         .args_size = sizeof(struct vm_args),
         .params = PARAMS(VM_PARAM(vm_args)),
         .result = &checkpoints_shape,
         .errors = ERRORS(ERROR_NOT_FOUND, ERROR_BACKEND_UNAVAILABLE, ERROR_BACKEND_FAILED),
-        .steps = STEPS(VM_FIND_STEP, { "list", list_run, .pool = POOL_VIRT }),
-        .state_size = sizeof(struct vm_use),
-        .state_done = vm_state_done,
+        .steps = STEPS(VM_FIND_STEP, { "hold", backup_hold_if_free, .pool = POOL_LOOP },
+                       { "list", list_run, .pool = POOL_VIRT },
+                       { "let go", backup_let_go, .pool = POOL_LOOP, .when = ALWAYS }),
+        .state_size = sizeof(struct backup_use),
+        .state_done = backup_use_done,
         .object = vm_name_object,
     },
     {

@@ -89,7 +89,8 @@ def checkpoints(client):
 
 
 def wait_state(client, state):
-    wait_for(lambda: status(client)["state"] == state, f"a backup that is {state}")
+    """And noted to be."""
+    wait_for(lambda: status(client)["state"] == state and status(client)["ended"], f"a backup that is {state}")
     return status(client)
 
 
@@ -214,6 +215,10 @@ def test_a_second_one_is_refused_at_once_and_a_canceled_one_leaves_no_checkpoint
     assert client.call("task.wait", {"task": "first"})["status"] == "failed"
     assert list(checkpoints(client)) == ["mon"]
     assert image(client, "tue-vda")["state"] == "broken"
+    begin(client, "aborted", image="wed", base="mon", since="mon", checkpoint="wed", bytesPerSecond=20_000)
+    client.call("task.abort", {"task": "aborted"})
+    assert client.call("task.wait", {"task": "aborted"})["status"] == "aborted"
+    assert status(client)["state"] == "canceled" and list(checkpoints(client)) == ["mon"]
     # What changed since is not lost with it.
     client.call("image.remove", {"repository": "fast", "image": "tue-vda"})
     task = client.run("vm.backup", {"vm": VM, "repository": "fast", "image": "tue", "base": "mon", "since": "mon"})
@@ -237,6 +242,10 @@ def test_what_is_served_is_the_callers_until_it_says_so_or_its_deadline(agent, c
     assert "dirty" in dirty
     ended = wait_state(client, "failed")
     assert "deadline" in ended["error"] and list(checkpoints(client)) == ["mon"] and moment
+    client.call("vm.backup", wish(client, serve=True, since="mon", checkpoint="wed"))
+    host.virsh("domjobabort", VM)  # behind the agent's back
+    wait_for(lambda: "wed" not in checkpoints(client), "what is left to be removed")
+    assert status(client)["state"] == "failed" and status(client)["nextSince"] == "mon"
 
 
 def test_an_agent_that_starts_goes_on_with_what_one_was_killed_at(agent, client, host, tmp_path):
