@@ -119,6 +119,21 @@ is_worth_another(const struct adoption *adoption)
            !(error->data && strstr(error->data, "\"vm\""));
 }
 
+static bool
+is_had(const struct adoption *adoption)
+{
+    const struct vm_entry *entry = vm_table_find_uuid(adoption->virt, adoption->vm);
+
+    for (size_t i = 0; entry && i < entry->vm->disk_count; i++) {
+        const struct vm_disk *disk = &entry->vm->disks[i];
+
+        if (disk->image && strcmp(disk->image, adoption->image) == 0 &&
+            strcmp(disk->repository, adoption->place) == 0)
+            return true;
+    }
+    return false;
+}
+
 static void
 tell(struct adoption *adoption)
 {
@@ -144,6 +159,9 @@ adopted(struct job *job)
     }
     if (adoption->claimed)
         tell(adoption);
+    /* It may have gone while its record was being made, as one whose migration was canceled. */
+    if (adoption->claimed && !is_had(adoption))
+        stale_uses_look_at(virt, adoption->place, adoption->image);
     if (adoption->error && adoption->error->code != ERROR_IMAGE_NOT_FOUND)
         log_warning("VM '%s' has image '%s' of repository '%s', and no record of that can be made: "
                     "%s, going on",
@@ -191,6 +209,11 @@ run_next(struct virt *virt)
         _cleanup_(error_freep) struct error *error = NULL;
 
         next = adoption->next;
+        if (!adoption->running && !is_had(adoption)) {
+            take_out(adoption);
+            adoption_free(adoption);
+            continue;
+        }
         if (adoption->running || is_busy(virt, adoption->place) || start(adoption, &error))
             continue;
         if (error->code == ERROR_BUSY) {

@@ -230,18 +230,24 @@ has_image(const struct vm *vm, const struct vm_disk *disk)
 }
 
 void
+stale_uses_look_at(struct virt *virt, const char *repository, const char *image)
+{
+    struct stale_look *look = look_new(virt, repository);
+
+    LOOP_ONLY();
+    add_text(&look->images, xstrdup(image));
+    begin(look);
+}
+
+void
 stale_uses_look(struct virt *virt, const struct vm *before, const struct vm *now)
 {
     LOOP_ONLY();
     for (size_t i = 0; i < before->disk_count; i++) {
         const struct vm_disk *disk = &before->disks[i];
-        struct stale_look *look;
 
-        if (!disk->image || has_image(now, disk))
-            continue;
-        look = look_new(virt, disk->repository);
-        add_text(&look->images, xstrdup(disk->image));
-        begin(look);
+        if (disk->image && !has_image(now, disk))
+            stale_uses_look_at(virt, disk->repository, disk->image);
     }
 }
 

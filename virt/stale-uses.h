@@ -15,6 +15,8 @@
 
 /* What 'before' had and 'now' (NULL: it is gone) has no more. */
 void stale_uses_look(struct virt *virt, const struct vm *before, const struct vm *now);
+/* That one image. */
+void stale_uses_look_at(struct virt *virt, const char *repository, const char *image);
 /* All VMs are known: those repositories that were not looked at since libvirt was connected. */
 void stale_uses_look_at_all(struct virt *virt);
 

@@ -216,12 +216,14 @@ def test_a_migration_is_cancelled_by_its_task_and_by_anybody(roamer):
     assert status["status"] == "failed" and status["error"]["data"]["name"] == "TaskAborted", status
     assert roamer.wait_known(there, "failed")["error"]["message"].startswith("the VM did not come")
     roamer.check_stayed()
+    roamer.wait_used(here)
     task, _ = roamer.migrate(bytesPerSecond=SLOW)
     roamer.clients[here].call("task.abort", {"task": task})
     assert roamer.end(task)["status"] == "aborted"
     assert roamer.known(here)["state"] == "aborted"
     assert roamer.error("vm.cancelMigration").name == "WrongState"
     roamer.check_stayed()
+    roamer.wait_used(here)
     roamer.restart_agent(here)
     wait_for(lambda: roamer.known(here) is not None, "what the VM's metadata tell")
     kept = roamer.known(here)
