@@ -290,6 +290,8 @@ workers_submit(struct workers *workers, struct job *job, struct error **err)
 
     LOOP_ONLY();
     assert(job->pool > POOL_LOOP && job->pool < POOL_COUNT && lane);
+    assert((lane->running == 0 && lane->waiting == 0) || lane->pool == job->pool);
+    lane->pool = job->pool;
     job->workers = workers;
     job->next = NULL;
     if (!lane->first && may_start(pool, lane))

@@ -34,6 +34,7 @@ struct lane {
     unsigned stuck_ms;    /* no job came back for so long with all threads taken; 0: 10,000 */
     unsigned running, waiting;
     struct job *first, *last; /* waiting, oldest first */
+    enum pool pool;           /* private: of the jobs that it has */
     bool ready;               /* private, as the next: in its pool's list */
     struct lane *next_ready;
     int64_t moved_ns; /* when a job last started or came back; monotonic */

@@ -371,7 +371,7 @@ migrations_open(struct virt *virt)
     virt_listen(virt, &migrations->listener);
     migrations->provider = (struct snapshot_provider){
         .topic = "vm.migration",
-        .pool = POOL_VIRT,
+        .pool = POOL_LOOP,
         .begin = begin_snapshot,
         .write = snapshot_texts_write,
         .end = snapshot_texts_free,

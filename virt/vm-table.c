@@ -258,7 +258,7 @@ vm_table_open(struct virt *virt)
 {
     virt->provider = (struct snapshot_provider){
         .topic = "vm.changed",
-        .pool = POOL_VIRT,
+        .pool = POOL_LOOP,
         .begin = begin_snapshot,
         .write = snapshot_texts_write,
         .end = snapshot_texts_free,
