@@ -454,11 +454,12 @@ static bool
 ends_soon(struct call *call)
 {
     _cleanup_(error_freep) struct error *ignored = NULL;
+    json_t *params = json_pack("{sssi}", "task", call->id, "timeoutMs", ENDS_WITHIN_MS);
     json_t *result = NULL;
-    bool ended = session_ask(call->session, "task.wait",
-                             json_pack("{sssi}", "task", call->id, "timeoutMs", ENDS_WITHIN_MS),
-                             take_message, call, &result, &ignored);
+    bool ended =
+        session_ask(call->session, "task.wait", params, take_message, call, &result, &ignored);
 
+    json_decref(params);
     json_decref(result);
     return ended;
 }
