@@ -59,28 +59,13 @@ cannot_open(const char *image, struct error **err)
 }
 
 static bool
-acquire(struct folder *folder, enum image_lock_mode mode, const char *image, const char *holder,
-        struct image_lock **ret_lock, struct error **err)
+take(struct folder_lock *file, const char *image, struct error **err)
 {
-    bool exclusive = mode == IMAGE_LOCK_EXCLUSIVE;
-    _cleanup_(folder_lock_closep) struct folder_lock *file = NULL;
-
-    if (!folder_lock_open(folder, FORMAT_LOCK,
-                          exclusive ? FOLDER_LOCK_EXCLUSIVE : FOLDER_LOCK_SHARED, &file))
-        return cannot_open(image, err);
-    if (!folder_lock_take(file)) {
-        if (errno == EAGAIN)
-            return in_use(file, image, err);
-        return error_errno(err, ERROR_REPOSITORY_UNAVAILABLE, errno, "cannot lock image '%s'",
-                           image);
-    }
-    /* A hint: when it cannot be written, the lock is held all the same. */
-    if (exclusive && holder)
-        (void)!folder_lock_write(file, holder, strnlen(holder, HOLDER_SIZE_MAX));
-    *ret_lock = xalloc(sizeof(**ret_lock));
-    (*ret_lock)->file = TAKE(file);
-    (*ret_lock)->fd = -1;
-    return true;
+    if (folder_lock_take(file))
+        return true;
+    if (errno == EAGAIN)
+        return in_use(file, image, err);
+    return error_errno(err, ERROR_REPOSITORY_UNAVAILABLE, errno, "cannot lock image '%s'", image);
 }
 
 static bool
@@ -89,17 +74,16 @@ is_held_for_a_moment(const struct error *error)
     return error->data && strstr(error->data, " " IMAGE_LOCK_FOR_A_MOMENT "\"");
 }
 
-/* Who has taken it writes who he is after that: so it is looked twice. */
-bool
-image_lock_acquire(struct folder *folder, enum image_lock_mode mode, const char *image,
-                   const char *holder, struct image_lock **ret_lock, struct error **err)
+/* Who has taken it writes who he is after that: so it is looked twice.  Opened once: to open makes the file, in
+   an image that is being removed too. */
+static bool
+take_patiently(struct folder_lock *file, const char *image, struct error **err)
 {
     const struct timespec pause = { .tv_nsec = PAUSE_MS * NS_PER_MS };
     int64_t since_ns = clock_monotonic_ns();
 
-    WORKER_ONLY();
     for (unsigned looks = 0;; looks++) {
-        if (acquire(folder, mode, image, holder, ret_lock, err))
+        if (take(file, image, err))
             return true;
         if ((*err)->code != ERROR_IMAGE_IN_USE || (looks > 0 && !is_held_for_a_moment(*err)) ||
             clock_monotonic_ns() - since_ns > PATIENCE_MS * NS_PER_MS)
@@ -107,6 +91,28 @@ image_lock_acquire(struct folder *folder, enum image_lock_mode mode, const char 
         error_free(TAKE(*err));
         (void)nanosleep(&pause, NULL);
     }
+}
+
+bool
+image_lock_acquire(struct folder *folder, enum image_lock_mode mode, const char *image,
+                   const char *holder, struct image_lock **ret_lock, struct error **err)
+{
+    bool exclusive = mode == IMAGE_LOCK_EXCLUSIVE;
+    _cleanup_(folder_lock_closep) struct folder_lock *file = NULL;
+
+    WORKER_ONLY();
+    if (!folder_lock_open(folder, FORMAT_LOCK,
+                          exclusive ? FOLDER_LOCK_EXCLUSIVE : FOLDER_LOCK_SHARED, &file))
+        return cannot_open(image, err);
+    if (!take_patiently(file, image, err))
+        return false;
+    /* A hint: when it cannot be written, the lock is held all the same. */
+    if (exclusive && holder)
+        (void)!folder_lock_write(file, holder, strnlen(holder, HOLDER_SIZE_MAX));
+    *ret_lock = xalloc(sizeof(**ret_lock));
+    (*ret_lock)->file = TAKE(file);
+    (*ret_lock)->fd = -1;
+    return true;
 }
 
 void

@@ -17,6 +17,7 @@
 
 /* A guest's QEMU, which runs as another user, finds its files in it; what else is there only we list. */
 #define FOLDER_MODE 0711
+#define REMOVE_TRIES 3
 #define DEPENDENTS_MAX 100 /* named in an error */
 
 static bool
@@ -451,8 +452,12 @@ image_discard(struct image *image)
         return;
     /* NFS keeps a file that is open when it is removed, under another name in the same directory. */
     image_lock_release(TAKE(image->lock));
-    if (image->hidden)
-        (void)!folder_remove_tree(image->repository->images, image->hidden, &ignored);
+    /* Who came too late may have made a lock file in it meanwhile. */
+    for (unsigned tries = 0; image->hidden && tries < REMOVE_TRIES; tries++) {
+        if (folder_remove_tree(image->repository->images, image->hidden, &ignored))
+            break;
+        error_free(TAKE(ignored));
+    }
     free(TAKE(image->hidden));
     image_close(image);
 }
