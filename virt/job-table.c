@@ -12,6 +12,7 @@
 #include "virt/vm-table.h"
 
 #define ENDED_MAX 500
+#define LATE_NS INT64_C(15000000000)
 
 struct vm_job {
     char id[UUID_TEXT_SIZE];
@@ -23,6 +24,7 @@ struct vm_job {
     uint64_t done, total, bound, per_second;
     int64_t begun_ns, ended_ns, looked_ns; /* wall clock */
     char *error;                           /* owned, or NULL */
+    bool heard;                            /* libvirt has told of its end, too */
     struct vm_job *next;
 };
 
@@ -230,11 +232,25 @@ vm_name(struct virt *virt, const struct vm_news *news)
     return entry ? entry->vm->name : news->name ? news->name : news->uuid;
 }
 
+/* A task may have seen the end of its job a little before libvirt tells of it. */
+static struct vm_job *
+find_unheard(const struct job_table *table, const char *uuid, const char *disk)
+{
+    int64_t since_ns = clock_wall_ns() - LATE_NS;
+
+    for (struct vm_job *job = table->ended; job && job->ended_ns > since_ns; job = job->next)
+        if (job->task && !job->heard && job->disk && strcmp(job->disk, disk) == 0 &&
+            strcmp(job->uuid, uuid) == 0)
+            return job;
+    return NULL;
+}
+
 static void
 hear_block_job(struct job_table *table, const struct vm_news *news)
 {
     const char *kind = job_kind_of_block(news->event), *state;
     struct vm_job *job = find_running(table, news->uuid, news->device);
+    struct vm_job *unheard = NULL;
     _cleanup_free_ char *key = NULL;
 
     if (!kind || !news->device)
@@ -242,8 +258,12 @@ hear_block_job(struct job_table *table, const struct vm_news *news)
     key = job_key(news->uuid, news->device);
     task_wake(table->virt->agent, key);
     if (!job)
+        unheard = find_unheard(table, news->uuid, news->device);
+    if (!job && !unheard)
         job = add_running(table, news->uuid, vm_name(table->virt, news), news->device, kind);
     if (news->detail == VIR_DOMAIN_BLOCK_JOB_READY) {
+        if (unheard)
+            return;
         job->state = "ready";
         tell(table->virt, news->uuid, "job-ready", job->kind, news->device);
         return;
@@ -253,7 +273,9 @@ hear_block_job(struct job_table *table, const struct vm_news *news)
                                                             : "failed";
     tell(table->virt, news->uuid, "job-ended", state, news->device);
     /* A task of ours has more to do, and says itself when it is over. */
-    if (!job->task)
+    if (unheard || job->task)
+        (unheard ? unheard : job)->heard = true;
+    else
         end(table, job, state,
             strcmp(state, "failed") == 0 ? "QEMU could not do it: its log tells why" : NULL);
 }
