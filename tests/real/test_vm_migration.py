@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A VM that counts on its disk moves between two hosts, again and again: its count never goes back, whatever is killed
 meanwhile, and what both agents tell is true."""
+import functools
+import inspect
 import os
 import shutil
 
@@ -9,12 +11,14 @@ import pytest
 from rig.backend import wait_for_backend
 from rig.gluster import wait_for
 from rig.tiny import check_beats, count_beats
-from rig.virt import domain_xml
+from rig.virt import console_path, domain_xml
 
 VM = "roamer"
 SLOW = 4 << 20  # of 128 MiB: some 20 s, which no test waits for
 LONG = bool(os.environ.get("HOSTLER_SOAK"))
 SOAK = pytest.mark.skipif(not LONG, reason="in the long form only: make soak")
+# What the guest's kernel says when its memory has come over with a hole in it.
+SPOILT = ("Oops", "BUG:", "Kernel panic", "general protection", "corruption", "end trace", "rcu: INFO")
 
 
 class Roamer:
@@ -30,15 +34,31 @@ class Roamer:
             self.clients[host].call("repository.connect", {"repository": "shared", "kind": "dir", "create": True,
                                                            "path": str(pair.shared / "repository")})
         where = [host for host in pair.hosts if host.domain_state(VM) in ("running", "paused")]
-        self.here = where[0] if where else self.start()
-        self.there = next(host for host in pair.hosts if host is not self.here)
+        self.begin(where[0] if where and not self.is_spoilt() else self.start())
+
+    def begin(self, here):
+        self.here = here
+        self.there = next(host for host in self.pair.hosts if host is not here)
         self.there.remove_guest(VM)
         self.beats = count_beats(self.disk)
+
+    def is_spoilt(self):
+        consoles = [host.path(console_path(VM)) for host in self.pair.hosts]
+        return any(word in path.read_text(errors="replace") for path in consoles if path.exists() for word in SPOILT)
+
+    def renew(self):
+        """Another guest, and agents that know nothing of the one before."""
+        for host in self.pair.hosts:
+            if host.virsh("list", check=False).returncode != 0:
+                host.start_libvirtd()
+            self.restart_agent(host)
+        self.begin(self.start())
 
     def start(self):
         host = self.pair.hosts[0]
         for each in self.pair.hosts:
             each.remove_guest(VM)
+            each.path(console_path(VM)).unlink(missing_ok=True)
         images = self.clients[host].call("image.list", {"repository": "shared"})["images"]
         if not images:
             self.clients[host].call("image.create", {"repository": "shared", "image": VM, "size": 32 << 20})
@@ -130,6 +150,22 @@ class Roamer:
         assert self.here.domain_state(VM) == "running"
         wait_for(lambda: VM not in self.there.qemu_pids(), "the end of QEMU on the target")
         self.wait_beats()
+
+
+def again_if_spoilt(test):
+    """QEMU 7.2 without KVM loses a write to the guest's memory in a migration now and then, and the guest's kernel then
+    dies of it (doc/vms.md).  What happens to such a guest proves nothing: it is done again with a new one."""
+    @functools.wraps(test)
+    def run(roamer, **others):
+        for _ in range(2):
+            try:
+                return test(roamer=roamer, **others)
+            except Exception:
+                if not roamer.is_spoilt():
+                    raise
+                roamer.renew()
+        return test(roamer=roamer, **others)
+    return run
 
 
 @pytest.fixture
@@ -427,3 +463,8 @@ def test_its_images_are_kept_for_it_wherever_it_is(virt_pair, make_agent):
             client.close()
         for host in (here, there):
             host.remove_guest("kept")
+
+
+for name, test in list(globals().items()):
+    if name.startswith("test_") and "roamer" in inspect.signature(test).parameters:
+        globals()[name] = again_if_spoilt(test)
