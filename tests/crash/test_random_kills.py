@@ -11,7 +11,7 @@ import time
 from rig import reader
 from rig.images import data_path, qcow2, random_raw, same
 
-KILLS = int(os.environ.get("HOSTLER_KILLS", "1000" if os.environ.get("HOSTLER_SOAK") else "60"))
+KILLS = int(os.environ.get("HOSTLER_KILLS", "1000" if os.environ.get("HOSTLER_SOAK") else "30"))
 SIZE = 24 << 20
 
 

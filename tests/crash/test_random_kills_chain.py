@@ -11,7 +11,7 @@ import time
 from rig import reader
 from rig.chains import MIB, begins_with, guest_writes, import_image, layers, shows
 
-KILLS = int(os.environ.get("HOSTLER_KILLS", "1000" if os.environ.get("HOSTLER_SOAK") else "40"))
+KILLS = int(os.environ.get("HOSTLER_KILLS", "1000" if os.environ.get("HOSTLER_SOAK") else "20"))
 SIZES = [6 * MIB, 7 * MIB, 8 * MIB]
 
 
