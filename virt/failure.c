@@ -4,7 +4,8 @@
 #include "virt/failure.h"
 
 #include <libvirt/virterror.h>
-#include <stdio.h>
+#include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "agent/base/name.h"
@@ -97,7 +98,7 @@ static const struct plain_words {
     { VIR_ERR_SYSTEM_ERROR, "certificate", "libvirtd has no certificates for it" },
     { VIR_ERR_AUTH_FAILED, "", "its libvirtd does not let this host's in" },
     { VIR_ERR_CPU_INCOMPATIBLE, "", "its cpu lacks what the VM's has" },
-    { VIR_ERR_OPERATION_FAILED, "CPU", "its cpu lacks what the VM's has" },
+    { VIR_ERR_OPERATION_FAILED, "guest CPU doesn't match", "its cpu lacks what the VM's has" },
     { VIR_ERR_INTERNAL_ERROR, "access credentials", "QEMU has no certificate, here or there" },
     { VIR_ERR_INTERNAL_ERROR, "find an available port", "the port is taken there" },
     { VIR_ERR_OPERATION_FAILED, "unused port in range", "all its ports for that are taken" },
@@ -168,16 +169,16 @@ add_data(struct error **err, const struct known_failure *known, virDomainPtr dom
     error_data_text(err, "text", "%s", words);
 }
 
-/* Each call of libvirt forgets the failure of the one before: it is taken first of all. */
-struct failure {
+static _Thread_local struct failure {
     int code;
-    char *words; /* owned */
-};
+    char *words; /* owned; NULL: none is kept */
+} kept;
 
-static struct failure
-take_failure(void)
+void
+virt_failure_keep(void)
 {
-    return (struct failure){ .code = virGetLastErrorCode(), .words = xstrdup(virt_words()) };
+    free(kept.words);
+    kept = (struct failure){ .code = virGetLastErrorCode(), .words = xstrdup(virt_words()) };
 }
 
 static bool
@@ -200,31 +201,20 @@ tell(struct error **err, const struct failure *failure, virConnectPtr connect, v
 }
 
 bool
-virt_fail(struct error **err, virDomainPtr domain, const char *format, ...)
+virt_fail_as_kept(struct error **err, virConnectPtr connect, virDomainPtr domain,
+                  const char *format, ...)
 {
-    struct failure failure = take_failure();
+    struct failure failure = kept;
     _cleanup_text_ struct text what = TEXT_INIT;
     va_list arguments;
 
+    kept.words = NULL;
     va_start(arguments, format);
     text_vprintf(&what, format, arguments);
     va_end(arguments);
-    (void)tell(err, &failure, domain ? virDomainGetConnect(domain) : NULL, domain, what.bytes);
-    free(failure.words);
-    return false;
-}
-
-bool
-virt_fail_connect(struct error **err, virConnectPtr connect, const char *format, ...)
-{
-    struct failure failure = take_failure();
-    _cleanup_text_ struct text what = TEXT_INIT;
-    va_list arguments;
-
-    va_start(arguments, format);
-    text_vprintf(&what, format, arguments);
-    va_end(arguments);
-    (void)tell(err, &failure, connect, NULL, what.bytes);
+    if (!connect && domain)
+        connect = virDomainGetConnect(domain);
+    (void)tell(err, &failure, connect, domain, what.bytes);
     free(failure.words);
     return false;
 }

@@ -16,11 +16,20 @@
  * BackendUnavailable when the connection is dead; else by the table in failure.c: NotFound {kind, id},
  * AlreadyExists, WrongState, Busy, Timeout, Forbidden, InvalidParams, or BackendFailed {backend, code, text}.
  * 'domain' may be NULL: what the call was about.
+ *
+ * Macros, because each call of libvirt forgets the failure of the one before, virDomainGetName() among the arguments
+ * too: it is kept before they are evaluated.
  */
-bool virt_fail(struct error **err, virDomainPtr domain, const char *format, ...) _printf_(3, 4);
+#define virt_fail(err, domain, ...)                                                                \
+    (virt_failure_keep(), virt_fail_as_kept((err), NULL, (domain), __VA_ARGS__))
 /* The same where no domain is: 'connect' tells whether libvirt is there; may be NULL. */
-bool virt_fail_connect(struct error **err, virConnectPtr connect, const char *format, ...)
-    _printf_(3, 4);
+#define virt_fail_connect(err, connect, ...)                                                       \
+    (virt_failure_keep(), virt_fail_as_kept((err), (connect), NULL, __VA_ARGS__))
+
+/* For these two: of this thread, until it is told. */
+void virt_failure_keep(void);
+bool virt_fail_as_kept(struct error **err, virConnectPtr connect, virDomainPtr domain,
+                       const char *format, ...) _printf_(4, 5);
 
 /* NotFound {kind "vm", id}; returns false. */
 bool virt_missing(struct error **err, const char *vm);

@@ -12,6 +12,10 @@
 /* cmocka.h needs the four above. */
 #include <cmocka.h>
 
+#include <libvirt/virterror.h>
+
+#include "virt/failure.h"
+
 #define UUID "3ae3e2d4-2b7a-4d5c-9b8e-000000000001"
 
 static void
@@ -106,6 +110,28 @@ states_and_reasons_are_words(void **unused)
         assert_string_equal(vm_state_choices[i], vm_state_name((enum vm_state)i));
 }
 
+/* Each of libvirt's calls forgets the failure before it, and the name is asked for while it is told. */
+static void
+a_failure_is_told_with_what_is_asked_meanwhile(void **unused)
+{
+    virConnectPtr connect = virConnectOpen("test:///default");
+    virDomainPtr domain = virDomainLookupByName(connect, "test");
+    _cleanup_(error_freep) struct error *err = NULL, *none = NULL;
+
+    (void)unused;
+    assert_non_null(domain);
+    assert_int_equal(virDomainResume(domain), -1);
+    assert_false(virt_fail(&err, domain, "cannot resume '%s'", virDomainGetName(domain)));
+    assert_int_equal(virGetLastErrorCode(), VIR_ERR_OK);
+    assert_non_null(strstr(err->message, "cannot resume 'test': "));
+    assert_non_null(strstr(err->message, "not paused"));
+    virDomainFree(domain);
+    assert_null(virDomainLookupByName(connect, "nobody"));
+    assert_false(virt_fail_connect(&none, connect, "cannot find '%s'", "nobody"));
+    assert_int_equal(none->code, ERROR_NOT_FOUND);
+    virConnectClose(connect);
+}
+
 int
 main(void)
 {
@@ -113,6 +139,7 @@ main(void)
         cmocka_unit_test(a_description_is_read),
         cmocka_unit_test(what_is_no_domain_is_refused),
         cmocka_unit_test(states_and_reasons_are_words),
+        cmocka_unit_test(a_failure_is_told_with_what_is_asked_meanwhile),
     };
 
     xml_prepare();
