@@ -69,8 +69,8 @@ struct thaw_job {
     struct vm_entry *entry; /* a reference */
     virConnectPtr connect;  /* a reference */
     char uuid[UUID_TEXT_SIZE];
-    bool gone;
-    struct error *error; /* owned, or NULL */
+    bool gone;           /* it does not run any more */
+    struct error *error; /* owned; NULL: it is thawed */
 };
 
 static void
@@ -80,7 +80,8 @@ thaw(struct job *job)
     virDomainPtr domain = virDomainLookupByUUIDString(thawing->connect, thawing->uuid);
 
     if (!domain) {
-        thawing->gone = true;
+        virt_fail_connect(&thawing->error, thawing->connect, "cannot find the VM");
+        thawing->gone = thawing->error->code == ERROR_NOT_FOUND;
         return;
     }
     if (!freeze_thaw(domain, NULL, &thawing->error))
@@ -89,27 +90,35 @@ thaw(struct job *job)
 }
 
 static void
-thawed(struct job *job)
+tell_thaw(const struct thaw_job *thawing)
 {
     static const struct vm_change change = { .event = "thawed", .reason = "deadline" };
-    struct thaw_job *thawing = CONTAINER_OF(job, struct thaw_job, job);
     struct vm_entry *entry = thawing->entry;
-    struct virt *virt = entry->virt;
 
-    entry->thawing = false;
-    if (!thawing->error && !entry->gone) {
+    if (!thawing->error) {
         vm_table_unfreeze(entry);
         vm_table_tell(entry, &change);
         log_warning("the guest '%s' was frozen until its deadline: thawed", entry->vm->name);
-    } else if (thawing->error && !thawing->gone) {
+    } else if (!thawing->gone) {
         entry->thaw_again_ns = clock_wall_ns() + AGAIN_MS * MS;
         log_warning("the guest '%s' is frozen beyond its deadline: %s; trying again",
                     entry->vm->name, thawing->error->message);
-    } else if (!entry->gone)
+    } else
         vm_table_unfreeze(entry);
+}
+
+static void
+thawed(struct job *job)
+{
+    struct thaw_job *thawing = CONTAINER_OF(job, struct thaw_job, job);
+    struct virt *virt = thawing->entry->virt;
+
+    thawing->entry->thawing = false;
+    if (!thawing->entry->gone)
+        tell_thaw(thawing);
     error_free(thawing->error);
     (void)virConnectClose(thawing->connect);
-    vm_entry_unref(entry);
+    vm_entry_unref(thawing->entry);
     free(thawing);
     freeze_look(virt);
 }
