@@ -185,15 +185,8 @@ freeze_undo(struct call *call)
 
     if (!vm_domain(call, &domain, &error))
         return call_fail(call, error);
-    if (freeze_thaw(domain, NULL, &error))
-        return call_complete(call, NULL);
-    /* A guest without an agent is not frozen; one that does not answer has its deadline. */
-    if (error->code == ERROR_WRONG_STATE) {
-        error_free(TAKE(error));
-        if (freeze_note(domain, 0, &error))
-            return call_complete(call, NULL);
-    }
-    return call_fail(call, error);
+    /* One that does not answer now keeps its deadline: it may be frozen. */
+    return freeze_thaw(domain, NULL, &error) ? call_complete(call, NULL) : call_fail(call, error);
 }
 
 static enum outcome
