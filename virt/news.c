@@ -132,16 +132,15 @@ is_end(const struct vm_news *news)
            news->event == VIR_DOMAIN_EVENT_CRASHED;
 }
 
+/* One whose description is not known. */
 static struct vm *
-vm_stub(const struct vm_news *news, const struct life *life, const char *detail)
+vm_stub(const char *uuid, const char *name)
 {
     struct vm *vm = xalloc(sizeof(*vm));
 
-    memcpy(vm->uuid, news->uuid, sizeof(vm->uuid));
-    vm->name = xstrdup(news->name);
+    (void)snprintf(vm->uuid, sizeof(vm->uuid), "%s", uuid);
+    vm->name = xstrdup(name);
     vm->id = -1;
-    vm->state = life->state >= 0 ? vm_state_of(life->state) : VM_UNKNOWN;
-    vm->reason = detail;
     return vm;
 }
 
@@ -173,7 +172,11 @@ tell_life(struct virt *virt, struct vm_news *news)
         return;
     if (!entry) {
         /* It came and went before it could be read: what is known is told. */
-        vm_table_enter_take(virt, vm_stub(news, life, detail), true, &change);
+        struct vm *vm = vm_stub(news->uuid, news->name);
+
+        vm->state = life->state >= 0 ? vm_state_of(life->state) : VM_UNKNOWN;
+        vm->reason = detail;
+        vm_table_enter_take(virt, vm, true, &change);
         entry = vm_table_find_uuid(virt, news->uuid);
     } else if (life->state >= 0)
         vm_table_change(entry, vm_state_of(life->state), detail, &change);
@@ -223,7 +226,7 @@ tell_within(struct virt *virt, struct vm_news *news)
     };
     const struct vm_change *told = change.event ? &change : NULL;
 
-    if (entry && news->kind == VM_NEWS_REFRESH)
+    if (entry && news->kind == VM_NEWS_REFRESH && (news->vm || news->gone))
         entry->refreshed = news->number; /* before who waits for it is woken */
     if (news->vm && (entry || news->kind == VM_NEWS_REFRESH))
         vm_table_enter_take(virt, TAKE(news->vm), news->any_state, told);
@@ -252,7 +255,7 @@ tell_all(struct virt *virt, struct vm_news *news)
     }
     /* Once events keep the table current they alone tell what comes, goes and changes its state. */
     for (size_t i = 0; i < news->all_count && virt->current; i++) {
-        if (vm_table_find_uuid(virt, news->all[i]->uuid))
+        if (vm_table_find_uuid(virt, news->all[i]->uuid) && !news->all[i]->unread)
             vm_table_enter_take(virt, TAKE(news->all[i]), false, NULL);
     }
     if (virt->current)
@@ -260,8 +263,12 @@ tell_all(struct virt *virt, struct vm_news *news)
     for (size_t i = virt->entry_count; i-- > 0;)
         if (!is_among(news->all, news->all_count, virt->entries[i]->vm->uuid))
             vm_table_remove(virt->entries[i]);
-    for (size_t i = 0; i < news->all_count; i++)
+    for (size_t i = 0; i < news->all_count; i++) {
+        if (news->all[i]->unread)
+            log_warning("VM '%s' is listed as 'unknown': %s", news->all[i]->name,
+                        news->all[i]->unread);
         vm_table_enter_take(virt, news->all[i], true, NULL);
+    }
     news->all_count = 0;
     virt->known = true;
     virt_connection_settled(virt);
@@ -290,6 +297,20 @@ struct reading {
     struct vm_news *first;      /* owned */
 };
 
+/* One that cannot be read does not keep the others from being known: it is listed, as 'unknown'. */
+static struct vm *
+stub_of(virDomainPtr domain, const struct error *error)
+{
+    char uuid[UUID_TEXT_SIZE];
+    struct vm *vm;
+
+    if (virDomainGetUUIDString(domain, uuid) < 0)
+        return NULL;
+    vm = vm_stub(uuid, virDomainGetName(domain));
+    vm->unread = xstrdup(error->message);
+    return vm;
+}
+
 static bool
 read_domains(virDomainPtr *domains, size_t count, const struct disk_places *places,
              struct vm_news *news)
@@ -298,14 +319,17 @@ read_domains(virDomainPtr *domains, size_t count, const struct disk_places *plac
     for (size_t i = 0; i < count; i++) {
         struct vm *vm;
 
-        if (vm_read(domains[i], &vm, &news->error)) {
+        if (vm_read(domains[i], &vm, &news->error))
             places_name(places, vm);
-            news->all[news->all_count++] = vm;
-        } else if (news->error->code ==
-                   ERROR_NOT_FOUND) /* it has just gone: an event tells of it */
-            error_free(TAKE(news->error));
-        else
+        else if (news->error->code == ERROR_BACKEND_UNAVAILABLE)
             return false;
+        else {
+            /* One that has just gone is told of by an event. */
+            vm = news->error->code == ERROR_NOT_FOUND ? NULL : stub_of(domains[i], news->error);
+            error_free(TAKE(news->error));
+        }
+        if (vm)
+            news->all[news->all_count++] = vm;
     }
     return true;
 }

@@ -111,6 +111,7 @@ vm_free(struct vm *vm)
     free(vm->console);
     free(vm->agent_channel);
     free(vm->user_data);
+    free(vm->unread);
     free(vm);
 }
 

@@ -63,6 +63,7 @@ struct vm {
     char *virtualization, *architecture, *machine, *firmware, *emulator, *console; /* or NULL */
     char *agent_channel;     /* "connected", "disconnected"; NULL: it has none */
     char *user_data;         /* JSON, as the caller gave it; or NULL */
+    char *unread;            /* why no more than its name and uuid is known; NULL: all is */
     int64_t frozen_until_ns; /* wall clock; 0: its guest is not frozen, as far as the agent knows */
     struct vm_disk *disks;
     struct vm_network *networks;
