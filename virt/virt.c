@@ -3,7 +3,6 @@
 
 #include "virt/virt.h"
 
-#include <inttypes.h>
 #include <string.h>
 
 #include "agent/backend.h"
@@ -12,12 +11,12 @@
 #include "virt/adoption.h"
 #include "virt/backup-table.h"
 #include "virt/connection.h"
-#include "virt/migration-watch.h"
 #include "virt/freeze.h"
-#include "virt/offer.h"
-#include "virt/places.h"
 #include "virt/job-adopt.h"
 #include "virt/job-table.h"
+#include "virt/migration-watch.h"
+#include "virt/offer.h"
+#include "virt/places.h"
 #include "virt/unplug.h"
 #include "virt/virt-internal.h"
 #include "virt/vm-stats.h"
