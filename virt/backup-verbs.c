@@ -22,10 +22,6 @@
 #include "virt/backup-wish.h"
 #include "virt/freeze.h"
 
-/* Long enough for libvirt to begin it; the guest is thawed by whoever lives then, should we not. */
-#define FREEZE_MAX_S INT64_C(60)
-#define FREEZE_LIMIT_S 20
-
 static const char *const crash_choices[] = { "leave", "resume", NULL };
 static const char *const freeze_choices[] = { "auto", "always", "never", NULL };
 
@@ -265,28 +261,16 @@ freeze(struct call *call, virDomainPtr domain, const struct vm *vm, bool *ret_tr
         (!always && (vm->state != VM_RUNNING || vm->frozen_until_ns || !vm->agent_channel ||
                      strcmp(vm->agent_channel, "connected") != 0)))
         return true;
-    if (!freeze_note(domain, clock_wall_ns() + FREEZE_MAX_S * NS_PER_S, err))
-        return false;
-    *ret_tried = true;
-    guest_limit(domain, FREEZE_LIMIT_S);
-    use->backup->frozen = virDomainFSFreeze(domain, NULL, 0, 0) >= 0;
-    if (use->backup->frozen)
-        return true;
-    virt_fail(err, domain, "cannot freeze the guest");
+    *ret_tried = freeze_prepare(domain, clock_wall_ns() + FREEZE_MOMENT_NS, err);
+    if (*ret_tried) {
+        use->backup->frozen = virDomainFSFreeze(domain, NULL, 0, 0) >= 0;
+        if (use->backup->frozen)
+            return true;
+        virt_fail(err, domain, "cannot freeze the guest");
+    }
     if (!always)
         error_free(TAKE(*err));
     return !always;
-}
-
-/* Also what it froze before it failed.  What cannot be thawed now has its deadline. */
-static void
-thaw(struct call *call, virDomainPtr domain)
-{
-    const struct backup_use *use = call->state;
-    _cleanup_(error_freep) struct error *error = NULL, *ignored = NULL;
-
-    if (!freeze_thaw(domain, NULL, &error) && !use->backup->frozen)
-        (void)!freeze_note(domain, 0, &ignored);
 }
 
 static bool
@@ -307,8 +291,12 @@ begin_frozen(struct call *call, virDomainPtr domain, const struct vm *vm, struct
     bool tried = false;
     bool begun = freeze(call, domain, vm, &tried, err) && begin_job(domain, use->backup, vm, err);
 
-    if (tried)
-        thaw(call, domain);
+    /* Also what it froze before it failed. */
+    if (tried) {
+        _cleanup_(error_freep) struct error *ignored = NULL; /* it has its deadline */
+
+        (void)!freeze_thaw(domain, NULL, &ignored);
+    }
     return begun;
 }
 

@@ -17,6 +17,9 @@
 /* A guest that cannot be thawed now is tried again for as long as it runs. */
 #define AGAIN_MS 3000
 #define THAW_LIMIT_S 20
+/* The agent answers at once, or does not: but Windows may take a minute to freeze. */
+#define AWAKE_LIMIT_S 5
+#define FREEZE_LIMIT_S 60
 
 /* ---- on workers ---- */
 
@@ -26,8 +29,9 @@ guest_limit(virDomainPtr domain, int64_t seconds)
     (void)virDomainAgentSetResponseTimeout(domain, (int)seconds, 0);
 }
 
-bool
-freeze_note(virDomainPtr domain, int64_t until_ns, struct error **err)
+/* With 0: that there is none any more. */
+static bool
+note(virDomainPtr domain, int64_t until_ns, struct error **err)
 {
     _cleanup_(xml_writer_freep) struct xml_writer *writer = xml_writer_new();
     _cleanup_free_ char *xml = NULL;
@@ -48,6 +52,48 @@ freeze_note(virDomainPtr domain, int64_t until_ns, struct error **err)
 }
 
 bool
+freeze_refuse(const char *vm, struct error **err)
+{
+    error_set(err, ERROR_WRONG_STATE,
+              "the guest '%s' is frozen already: vm.status tells until when, vm.thaw ends it", vm);
+    error_data_text(err, "state", "frozen");
+    return error_data_text(err, "needs", "a guest that is not frozen");
+}
+
+static bool
+is_noted(virDomainPtr domain)
+{
+    _cleanup_free_ char *xml = virDomainGetMetadata(domain, VIR_DOMAIN_METADATA_ELEMENT,
+                                                    VM_FREEZE_URI, VIR_DOMAIN_AFFECT_LIVE);
+
+    return xml;
+}
+
+/* A freeze may take a minute, so an agent that does not answer at all is found out by another question. */
+static bool
+is_awake(virDomainPtr domain)
+{
+    long long seconds;
+    unsigned nanoseconds;
+
+    guest_limit(domain, AWAKE_LIMIT_S);
+    return virDomainGetTime(domain, &seconds, &nanoseconds, 0) == 0;
+}
+
+bool
+freeze_prepare(virDomainPtr domain, int64_t until_ns, struct error **err)
+{
+    WORKER_ONLY();
+    if (is_noted(domain))
+        return freeze_refuse(virDomainGetName(domain), err);
+    if (!is_awake(domain))
+        return virt_fail(err, domain, "cannot freeze the guest '%s'", virDomainGetName(domain));
+    guest_limit(domain, FREEZE_LIMIT_S);
+    /* Before the guest is asked, so that there is none that is frozen for ever. */
+    return note(domain, until_ns, err);
+}
+
+bool
 freeze_thaw(virDomainPtr domain, uint64_t *ret_count, struct error **err)
 {
     int count;
@@ -59,7 +105,7 @@ freeze_thaw(virDomainPtr domain, uint64_t *ret_count, struct error **err)
         return virt_fail(err, domain, "cannot thaw the guest");
     if (ret_count)
         *ret_count = (uint64_t)count;
-    return freeze_note(domain, 0, err);
+    return note(domain, 0, err);
 }
 
 /* ---- deadlines, on the loop ---- */

@@ -11,10 +11,8 @@
 #include "virt/guest-info.h"
 #include "virt/vm-steps.h"
 
-/* The agent answers at once, or does not: but Windows may take a minute to freeze. */
 #define INFO_LIMIT_S 10
-#define FREEZE_LIMIT_S 60
-#define AWAKE_LIMIT_S 5
+#define TURN_MS 200
 #define SECOND INT64_C(1000000000)
 
 #define GUEST_ERRORS                                                                               \
@@ -73,7 +71,7 @@ struct freeze_args {
 
 struct freeze_use {
     struct vm_use vm;
-    bool mine;  /* nobody else freezes it */
+    bool mine;  /* nobody else freezes or thaws it */
     bool noted; /* the deadline is */
     uint64_t count;
     int64_t until_ns;
@@ -87,6 +85,16 @@ static const struct shape freeze_shape = {
         "\"null\"]}}}",
 };
 
+/* A thaw beside a freeze could forget the deadline of what is just being frozen. */
+static enum outcome
+wait_for_turn(struct call *call)
+{
+    const struct vm_use *use = call->state;
+    _cleanup_free_ char *key = vm_table_key(use->uuid);
+
+    return call_wait(call, key, TURN_MS, "another call is at its guest");
+}
+
 static enum outcome
 freeze_begin(struct call *call)
 {
@@ -99,12 +107,10 @@ freeze_begin(struct call *call)
         (void)vm_refuse_state(entry->vm, "a running VM", &error);
         return call_fail(call, error);
     }
+    if (entry->thawing)
+        return wait_for_turn(call);
     if (entry->freezing || entry->vm->frozen_until_ns) {
-        error_set(&error, ERROR_WRONG_STATE,
-                  "the guest '%s' is frozen already: vm.status tells until when, vm.thaw ends it",
-                  args->vm.vm);
-        error_data_text(&error, "state", "frozen");
-        error_data_text(&error, "needs", "a guest that is not frozen");
+        (void)freeze_refuse(args->vm.vm, &error);
         return call_fail(call, error);
     }
     entry->freezing = use->mine = true;
@@ -112,33 +118,16 @@ freeze_begin(struct call *call)
     return call_complete(call, NULL);
 }
 
-/* A freeze may take a minute, so an agent that does not answer at all is found out by another question. */
-static bool
-is_awake(virDomainPtr domain)
-{
-    long long seconds;
-    unsigned nanoseconds;
-
-    guest_limit(domain, AWAKE_LIMIT_S);
-    return virDomainGetTime(domain, &seconds, &nanoseconds, 0) == 0;
-}
-
-/* Before the guest is asked, so that there is none that is frozen for ever. */
 static enum outcome
 freeze_note_deadline(struct call *call)
 {
-    const struct freeze_args *args = call->args;
     struct freeze_use *use = call->state;
     struct error *error = NULL;
     virDomainPtr domain;
 
     if (!vm_domain(call, &domain, &error))
         return call_fail(call, error);
-    if (!is_awake(domain)) {
-        (void)virt_fail(&error, domain, "cannot freeze the guest '%s'", args->vm.vm);
-        return vm_fail(call, error);
-    }
-    if (!freeze_note(domain, use->until_ns, &error))
+    if (!freeze_prepare(domain, use->until_ns, &error))
         return vm_fail(call, error);
     use->noted = true;
     return call_complete(call, NULL);
@@ -158,7 +147,6 @@ freeze_run(struct call *call)
         return call_fail(call, error);
     while (args->mount_points && args->mount_points[point_count])
         point_count++;
-    guest_limit(domain, FREEZE_LIMIT_S);
     count = virDomainFSFreeze(domain, (const char **)args->mount_points, point_count, 0);
     if (count < 0) {
         (void)virt_fail(&error, domain, "cannot freeze the guest '%s'", args->vm.vm);
@@ -196,6 +184,7 @@ freeze_end(struct call *call)
 
     if (use->mine)
         use->vm.entry->freezing = false;
+    freeze_look(call->context);
     return call_complete(call, NULL);
 }
 
@@ -239,7 +228,6 @@ freeze_answer(struct call *call)
     const struct freeze_use *use = call->state;
 
     write_frozen(call, use->count, use->until_ns);
-    freeze_look(call->context);
     return call_complete(call, NULL);
 }
 
@@ -247,19 +235,25 @@ freeze_answer(struct call *call)
 
 struct thaw_use {
     struct vm_use vm;
+    bool mine; /* as above */
     uint64_t count;
 };
 
 static enum outcome
-thaw_check(struct call *call)
+thaw_begin(struct call *call)
 {
-    const struct vm_use *use = call->state;
+    struct thaw_use *use = call->state;
+    struct vm_entry *entry = use->vm.entry;
     struct error *error = NULL;
 
-    if (use->entry->vm->state == VM_RUNNING)
-        return call_complete(call, NULL);
-    (void)vm_refuse_state(use->entry->vm, "a running VM", &error);
-    return call_fail(call, error);
+    if (entry->vm->state != VM_RUNNING) {
+        (void)vm_refuse_state(entry->vm, "a running VM", &error);
+        return call_fail(call, error);
+    }
+    if (entry->freezing || entry->thawing)
+        return wait_for_turn(call);
+    entry->thawing = use->mine = true;
+    return call_complete(call, NULL);
 }
 
 static enum outcome
@@ -280,6 +274,17 @@ static enum outcome
 thaw_show(struct call *call)
 {
     return wait_until_shown(call, false);
+}
+
+static enum outcome
+thaw_end(struct call *call)
+{
+    struct thaw_use *use = call->state;
+
+    if (use->mine)
+        use->vm.entry->thawing = false;
+    freeze_look(call->context);
+    return call_complete(call, NULL);
 }
 
 static enum outcome
@@ -385,8 +390,9 @@ const struct verb guest_verbs[] = {
         .state_done = vm_state_done,
         .object = vm_name_object,
         .steps =
-            STEPS(VM_FIND_STEP, { "check", thaw_check, .pool = POOL_LOOP },
+            STEPS(VM_FIND_STEP, { "have it alone", thaw_begin, .pool = POOL_LOOP },
                   { "thaw", thaw_run, .pool = POOL_VIRT }, { "show", thaw_show, .pool = POOL_LOOP },
+                  { "let go", thaw_end, .pool = POOL_LOOP, .when = ALWAYS },
                   { "tell", thaw_answer, .pool = POOL_LOOP }),
     },
     {

@@ -15,8 +15,6 @@
 #include "virt/freeze.h"
 #include "virt/virt-internal.h"
 
-/* A guest whose libvirtd dies while it is frozen is thawed then, by the agent. */
-#define FREEZE_LIMIT_NS (INT64_C(60) * 1000000000)
 #define DISKS_MAX 64
 
 struct wanted_disk {
@@ -252,17 +250,18 @@ create(struct call *call, virDomainPtr domain, const char *xml, struct error **e
                      VIR_DOMAIN_SNAPSHOT_CREATE_REUSE_EXT | VIR_DOMAIN_SNAPSHOT_CREATE_ATOMIC |
                      (args->freeze ? VIR_DOMAIN_SNAPSHOT_CREATE_QUIESCE : 0U);
 
-    if (args->freeze && !freeze_note(domain, clock_wall_ns() + FREEZE_LIMIT_NS, err))
+    if (args->freeze && !freeze_prepare(domain, clock_wall_ns() + FREEZE_MOMENT_NS, err))
         return false;
     snapshot = virDomainSnapshotCreateXML(domain, xml, flags);
     if (!snapshot)
         virt_fail(err, domain, "cannot take a snapshot of '%s'", virDomainGetName(domain));
     else
         (void)virDomainSnapshotFree(snapshot);
+    /* libvirt leaves frozen what was before a freeze failed, and says nothing where it got no turn to thaw. */
     if (args->freeze) {
-        _cleanup_(error_freep) struct error *ignored = NULL; /* then it is thawed once more */
+        _cleanup_(error_freep) struct error *ignored = NULL; /* it has its deadline */
 
-        (void)!freeze_note(domain, 0, &ignored);
+        (void)!freeze_thaw(domain, NULL, &ignored);
     }
     return snapshot != NULL;
 }

@@ -19,7 +19,7 @@ struct vm_entry {
     struct vm *vm;          /* owned; replaced by each reading */
     char *json;             /* vm.status's object; owned */
     uint64_t refreshed;     /* what news_refresh() has returned of the last one that is done */
-    bool freezing, thawing; /* a call, or the deadline\'s job, is at its guest */
+    bool freezing, thawing; /* a call is at its guest; or the deadline's job, which thaws */
     int64_t thaw_again_ns;  /* wall clock; when its deadline is looked at again */
     bool gone;              /* out of the table: only tasks hold it */
     struct lane lane;       /* of its calls; lives as long as somebody holds the entry */

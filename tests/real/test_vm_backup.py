@@ -202,6 +202,17 @@ def test_a_raw_disk_is_backed_up_full_and_bad_wishes_are_refused(agent, client, 
     assert client.error("vm.resumeBackup", {"vm": VM}).name == "WrongState"
 
 
+def test_a_frozen_guest_keeps_its_deadline(client, host):
+    host.wait_guest(VM)
+    until = client.call("vm.freeze", {"vm": VM, "timeout": 300})["frozenUntil"]
+    error = client.error("vm.backup", wish(client, repository="fast", image="x", freeze="always"))
+    assert (error.name, error.data["state"]) == ("WrongState", "frozen"), error
+    assert full(client, "mon")["status"] == "done"  # as it is
+    assert client.call("vm.status", {"vm": VM})["frozenUntil"][:19] == until[:19]
+    assert host.guest_agent(VM, "guest-fsfreeze-status") == "frozen"
+    assert client.call("vm.thaw", {"vm": VM})["fileSystems"] >= 1
+
+
 def test_a_second_one_is_refused_at_once_and_a_canceled_one_leaves_no_checkpoint(agent, client, host):
     assert full(client, "mon")["status"] == "done"
     begin(client, "first", image="tue", base="mon", since="mon", checkpoint="tue", bytesPerSecond=20_000)

@@ -139,6 +139,15 @@ def test_all_disks_are_kept_at_once_or_none(virt_host, agent, client, tmp_path):
     check_disk(virt_host, agent, tmp_path)
 
 
+def test_a_snapshot_leaves_a_frozen_guest_its_deadline(virt_host, client):
+    virt_host.wait_guest(GUEST)
+    until = client.call("vm.freeze", {"vm": GUEST, "timeout": 300})["frozenUntil"]
+    error = client.error("vm.snapshot", {"vm": GUEST, "freeze": True})
+    assert (error.name, error.data["state"]) == ("WrongState", "frozen"), error
+    assert images(client) == ["web"] and client.call("vm.status", {"vm": GUEST})["frozenUntil"][:19] == until[:19]
+    client.call("vm.thaw", {"vm": GUEST})
+
+
 def test_a_merge_leaves_one_image_with_all_that_was_written(virt_host, agent, client, tmp_path):
     for name in ("one", "two"):
         client.call("vm.snapshot", {"vm": GUEST, "disks": [{"disk": "vda", "snapshot": name}]})

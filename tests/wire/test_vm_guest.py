@@ -44,6 +44,17 @@ def test_a_guest_that_nobody_thaws_is_thawed_at_its_deadline(client):
     assert client.call("vm.freeze", {"vm": "test", "mountPoints": ["/boot"]})["fileSystems"] == 1
 
 
+def test_a_thaw_beside_a_freeze_leaves_no_frozen_guest_without_its_deadline(client):
+    for _ in range(20):
+        requests = [client.request(verb, {"vm": "test"}) for verb in ("vm.freeze", "vm.thaw")]
+        replies = [client.wait(request) for request in requests]
+        assert all("result" in reply for reply in replies), replies
+        deadline = client.call("vm.status", {"vm": "test"})["frozenUntil"]
+        noted = "freeze" in client.call("vm.xml", {"vm": "test"})["xml"]
+        frozen = client.call("vm.thaw", {"vm": "test"})["fileSystems"] > 0
+        assert (deadline is not None, noted) == (frozen, frozen), replies
+
+
 def test_what_cannot_be_frozen_leaves_nothing_behind(client):
     client.call("vm.destroy", {"vm": "test"})
     assert client.error("vm.freeze", {"vm": "test"}).name == "WrongState"
