@@ -21,6 +21,9 @@
 #include "virt/vm-table.h"
 
 #define AGAIN_MS 2000
+/* Of those that have left: each time after twice as long, for a minute altogether. */
+#define LEFT_FIRST_MS 250
+#define LEFT_LAST_MS 32000
 
 void
 vm_news_free(struct vm_news *news)
@@ -122,6 +125,44 @@ is_to_be_read(const struct vm_news *news)
     return false;
 }
 
+/* ---- those that have left ---- */
+
+static bool
+has_left(const struct vm *vm)
+{
+    return vm->state == VM_SHUTOFF && vm->reason &&
+           strcmp(vm->reason, vm_reason_of(VIR_DOMAIN_SHUTOFF, VIR_DOMAIN_SHUTOFF_MIGRATED)) == 0;
+}
+
+static void
+read_left(struct timer *timer)
+{
+    struct virt *virt = CONTAINER_OF(timer, struct virt, left_timer);
+    size_t count = 0;
+
+    for (size_t i = 0; i < virt->entry_count; i++)
+        if (has_left(virt->entries[i]->vm)) {
+            (void)news_refresh(virt, virt->entries[i]->vm->uuid, false);
+            count++;
+        }
+    virt->left_delay_ms *= 2;
+    if (count > 0 && virt->left_delay_ms <= LEFT_LAST_MS)
+        timer_arm(virt->agent->loop, &virt->left_timer, virt->left_delay_ms);
+}
+
+/*
+ * Of a VM that has migrated libvirt (9.0) tells that it has stopped, then ends its connection to the target, and only
+ * then forgets the VM: of that no event tells.  Who reads it in between finds one that is shut off.  So it is read
+ * until it is gone, or stays: libvirt gives up a target that is silent after half a minute.
+ */
+static void
+watch_left(struct virt *virt)
+{
+    virt->left_timer.fire = read_left;
+    virt->left_delay_ms = LEFT_FIRST_MS;
+    timer_arm(virt->agent->loop, &virt->left_timer, LEFT_FIRST_MS);
+}
+
 /* ---- telling ---- */
 
 /* Whether the VM may be no more after it; a later event tells, where it is gone after another one. */
@@ -165,6 +206,8 @@ tell_life(struct virt *virt, struct vm_news *news)
             vm->state = entry->vm->state;
             vm->reason = entry->vm->reason;
         }
+        if (has_left(vm))
+            watch_left(virt);
         vm_table_enter_take(virt, vm, true, &change);
         return;
     }
@@ -267,6 +310,8 @@ tell_all(struct virt *virt, struct vm_news *news)
         if (news->all[i]->unread)
             log_warning("VM '%s' is listed as 'unknown': %s", news->all[i]->name,
                         news->all[i]->unread);
+        if (has_left(news->all[i]))
+            watch_left(virt);
         vm_table_enter_take(virt, news->all[i], true, NULL);
     }
     news->all_count = 0;

@@ -46,7 +46,9 @@ struct virt {
     struct lane reader;                     /* one at a time, so that order is kept */
     struct lane others;                     /* what is no VM's: defining one, asking for figures */
     struct timer again;                     /* the list could not be had */
-    uint64_t refreshes;                     /* how many were asked for */
+    struct timer left_timer;                /* virt/news.c, as the next */
+    uint32_t left_delay_ms;
+    uint64_t refreshes; /* how many were asked for */
     struct virt_listener *listeners;
     struct virt_listener unplug_listener; /* virt/unplug.h, as the next */
     struct unplug *unplugs;

@@ -209,6 +209,16 @@ def test_a_vm_moves_while_it_runs(roamer, tmp_path):
     assert error.name == "NotFound" and "the host that it went to tells" in str(error), error
 
 
+def test_the_source_forgets_a_vm_that_its_libvirt_forgets_late(roamer, tmp_path):
+    """libvirt tells that it has stopped, ends its connection to the target, forgets it, and tells of that by nothing."""
+    here = roamer.here
+    with here.slow_migration_uri(roamer.there, 0.25) as target:
+        status = roamer.clients[here].run("vm.migrate", {"vm": VM, "target": target})
+    assert status["status"] == "done", status
+    assert roamer.clients[here].call("vm.list")["vms"] == []
+    roamer.check_arrived(tmp_path)
+
+
 def test_a_migration_that_cannot_be_is_refused_with_the_reason(roamer):
     for target, reason in (("qemu:///system", "own libvirt"),
                            ("qemu+tcp://10.77.3.12/system?command=/tmp/x", "/system"),

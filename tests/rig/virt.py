@@ -16,6 +16,7 @@ It ends, virtual machines and all, with the test.  Guests are the tiny one (rig/
 Files of this machine are seen by all at the same paths.  Of a pair, 'shared' is for disks that both use; and at the
 path 'own' each sees a folder of its own, which path() tells this machine's path of.  There is a bridge in each, br0 (a
 pair's two are one network), and a network of libvirt's, "bridged", upon it."""
+import contextlib
 import itertools
 import json
 import os
@@ -292,6 +293,17 @@ class VirtHost:
     def migration_uri(self):
         """Of its libvirtd, for the other of the pair."""
         return f"qemu+tcp://{self.address}/system"
+
+    @contextlib.contextmanager
+    def slow_migration_uri(self, other, seconds):
+        """The other's, on a way on which each part of what this one's libvirtd says is held up so long."""
+        slow = [*self.enter, "python3", str(pathlib.Path(__file__).with_name("slow.py")), other.address, "16509",
+                str(seconds)]
+        with subprocess.Popen(slow, stdout=subprocess.PIPE, text=True) as process:
+            try:
+                yield f"qemu+tcp://{self.address}:{int(process.stdout.readline())}/system"
+            finally:
+                process.kill()
 
     def virsh(self, *arguments, check=True, **options):
         """Inside; answers what subprocess.run() does."""
