@@ -213,7 +213,7 @@ start_result(struct rpc_subscriptions *subscriptions, const struct snapshot_prov
     subscriptions->results = result;
     result->job.run = run_provider;
     result->job.finished = provider_finished;
-    result->job.lane = &subscriptions->lane;
+    result->job.lane = &subscriptions->lanes[provider->pool];
     result->job.pool = provider->pool;
     if (provider->begin)
         result->begun = provider->begin(provider->provider_context);

@@ -27,7 +27,8 @@ subscriptions_open(struct rpc *rpc)
     subscriptions->ring = rpc->agent->ring;
     subscriptions->flushed = ring_newest(subscriptions->ring);
     subscriptions->tick.fire = tick;
-    subscriptions->lane = (struct lane){ .name = "snapshots", .limit = 2 };
+    for (size_t i = 0; i < ARRAY_COUNT(subscriptions->lanes); i++)
+        subscriptions->lanes[i] = (struct lane){ .name = "snapshots", .limit = 2 };
     (void)uv_prepare_init(loop_uv(rpc->agent->loop), &subscriptions->flush); /* cannot fail */
     subscriptions->flush.data = subscriptions;
     rpc->subscriptions = subscriptions;

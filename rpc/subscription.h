@@ -65,8 +65,8 @@ struct rpc_subscriptions {
     struct timer tick;               /* for bookmarks; armed while there are filters */
     struct snapshot_result *results; /* rpc/snapshot-stream.c's, as all below */
     struct snapshot_stream *streams;
-    size_t result_size; /* bytes in all results */
-    struct lane lane;
+    size_t result_size;            /* bytes in all results */
+    struct lane lanes[POOL_COUNT]; /* of the providers, each pool its own */
 };
 
 /*

@@ -82,6 +82,21 @@ backup_look(virDomainPtr domain, const struct backup *backup, struct backup_job 
            virt_fail(err, domain, "cannot ask for a backup of '%s'", virDomainGetName(domain));
 }
 
+bool
+backup_view_read(virDomainPtr domain, struct backup_view *view, struct backup **ret_backup,
+                 struct backup_job *ret_job, struct error **err)
+{
+    WORKER_ONLY();
+    if (!backup_read(domain, ret_backup, err) || !backup_look(domain, *ret_backup, ret_job, err))
+        return false;
+    /* A task that has not noted its own yet works on another than what stands there. */
+    if (*ret_backup && view->task && !backup_is_open(*ret_backup))
+        view->task = NULL;
+    view->backup = *ret_backup;
+    view->job = ret_job;
+    return true;
+}
+
 uint64_t
 backup_scratch_used(virDomainPtr domain)
 {

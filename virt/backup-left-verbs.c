@@ -121,9 +121,8 @@ open_images(struct call *call)
 
 struct status_use {
     struct vm_use vm;
-    char *name; /* owned, as the next two */
-    char *task;
-    struct backup *backup;
+    char *name; /* owned */
+    char *task; /* owned, or NULL */
     uint64_t done, total;
 };
 
@@ -147,25 +146,21 @@ static enum outcome
 status_run(struct call *call)
 {
     struct status_use *use = call->state;
-    struct backup_job job;
     struct backup_view view = { .vm = use->name,
                                 .uuid = use->vm.uuid,
-                                .job = &job,
                                 .task = use->task,
                                 .done = use->done,
                                 .total = use->total };
+    _cleanup_(backup_freep) struct backup *backup = NULL;
+    struct backup_job job;
     struct error *error = NULL;
     virDomainPtr domain;
 
-    if (!vm_domain(call, &domain, &error) || !backup_read(domain, &use->backup, &error) ||
-        !backup_look(domain, use->backup, &job, &error))
+    if (!vm_domain(call, &domain, &error) ||
+        !backup_view_read(domain, &view, &backup, &job, &error))
         return call_fail(call, error);
     if (job.running)
         job.scratch = backup_scratch_used(domain);
-    /* A task that has not noted its own yet works on another than what stands there. */
-    if (use->backup && use->task && !backup_is_open(use->backup))
-        view.task = NULL;
-    view.backup = use->backup;
     backup_write(&view, call_result(call));
     return call_complete(call, NULL);
 }
@@ -177,7 +172,6 @@ status_done(struct call *call)
 
     free(TAKE(use->name));
     free(TAKE(use->task));
-    backup_free(TAKE(use->backup));
     vm_state_done(call);
 }
 

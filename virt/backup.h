@@ -128,6 +128,10 @@ struct backup_view {
     const char *task;             /* of this agent's, that works on it; or NULL */
     uint64_t done, total;         /* bytes; of that task */
 };
+/* Worker: reads what 'view' shows of a VM; the VM and the task are given.  '*ret_backup' (NULL: none, not even one
+   that has ended) and '*ret_job' are the caller's, and the view borrows them. */
+bool backup_view_read(virDomainPtr domain, struct backup_view *view, struct backup **ret_backup,
+                      struct backup_job *ret_job, struct error **err) _must_check_;
 void backup_write(const struct backup_view *view, struct writer *writer);
 extern const struct shape backup_shape;
 

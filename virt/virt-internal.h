@@ -64,7 +64,7 @@ struct virt {
     struct backup_table *backups;        /* virt/backup-table.h */
     struct virt_listener adopt_listener; /* virt/job-adopt.h */
     struct timer adopt_timer;
-    struct snapshot_provider provider;
+    struct snapshot_provider provider, backup_provider;
     struct gauges gauges;
     struct vm_stats *stats;
     struct virt_offer *offer;

@@ -9,6 +9,7 @@
 #include "agent/base/thread.h"
 #include "agent/config.h"
 #include "virt/adoption.h"
+#include "virt/backup-snapshot.h"
 #include "virt/backup-table.h"
 #include "virt/connection.h"
 #include "virt/freeze.h"
@@ -74,6 +75,7 @@ virt_open(struct virt *virt, struct agent *agent)
     vm_stats_open(virt);
     freeze_open(virt);
     backup_table_open(virt);
+    backup_snapshot_open(virt);
     places_open(virt);
     unplug_open(virt);
     adoption_open(virt);

@@ -3,6 +3,7 @@ libhostler_a_SOURCES += \
   virt/adoption.c virt/adoption.h \
   virt/backup-job.c \
   virt/backup-left-verbs.c \
+  virt/backup-snapshot.c virt/backup-snapshot.h \
   virt/backup-steps.c virt/backup-steps.h \
   virt/backup-table.c virt/backup-table.h \
   virt/backup-verbs.c \

@@ -80,6 +80,18 @@ def status(client):
     return client.call("vm.backupStatus", {"vm": VM})
 
 
+def told_at_first(client):
+    """What a subscriber hears of backups before anything new happens."""
+    client.call("event.subscribe", {"topics": ["vm.backup"], "snapshot": True})
+    told = []
+    while True:
+        event = client.event(lambda each: each["method"] == "event.synced" or each["params"].get("snapshot"))
+        if event["method"] == "event.synced":
+            assert "incomplete" not in event["params"], event
+            return told
+        told.append(event["params"]["data"])
+
+
 def image(client, name):
     return client.call("image.status", {"repository": "fast", "image": name})
 
@@ -221,6 +233,8 @@ def test_a_second_one_is_refused_at_once_and_a_canceled_one_leaves_no_checkpoint
     assert client.error("vm.removeCheckpoint", {"vm": VM, "checkpoint": "mon"}).name == "WrongState"
     shown = status(client)
     assert shown["task"] == "first" and shown["job"] and shown["progress"]["total"] == 32 << 20
+    told, = told_at_first(client)
+    assert (told["uuid"], told["state"], told["task"]) == (shown["uuid"], "running", "first"), told
     ended = client.call("vm.cancelBackup", {"vm": VM})
     assert ended["state"] == "canceled" and ended["nextSince"] == "mon" and not ended["active"]
     assert client.call("task.wait", {"task": "first"})["status"] == "failed"
@@ -268,7 +282,8 @@ def test_an_agent_that_starts_goes_on_with_what_one_was_killed_at(agent, client,
         wait_for(lambda: status(second)["active"] or status(second)["state"] == "done", "it to go on")
         if status(second)["active"]:
             second.hurry(status(second)["task"])
-        assert wait_state(second, "done")["nextSince"] == "mon"
+        ended = wait_state(second, "done")
+        assert ended["nextSince"] == "mon" and told_at_first(second) == [ended]
         assert equal(restore(agent, "mon-vda", tmp_path / "mon"), reference)
         # Left to its caller, it is told, and neither ended nor gone on with.
         begin(second, "left", image="tue", base="mon", since="mon", checkpoint="tue", bytesPerSecond=20_000)
