@@ -3,6 +3,7 @@
 
 #include "virt/backup-wish.h"
 
+#include <libvirt/virterror.h>
 #include <string.h>
 
 #include "virt/backup-steps.h"
@@ -119,14 +120,26 @@ measure_disks(virDomainPtr domain, struct backup *backup, struct error **err)
 }
 
 static bool
+has_checkpoint(virDomainPtr domain, const char *name, bool *ret_has, struct error **err)
+{
+    virDomainCheckpointPtr found = virDomainCheckpointLookupByName(domain, name, 0);
+
+    *ret_has = found != NULL;
+    if (!found)
+        return virGetLastErrorCode() == VIR_ERR_NO_DOMAIN_CHECKPOINT ||
+               virt_fail(err, domain, "cannot look for checkpoint '%s'", name);
+    (void)virDomainCheckpointFree(found);
+    return true;
+}
+
+static bool
 check_checkpoints(virDomainPtr domain, const struct backup_args *args, struct error **err)
 {
-    virDomainCheckpointPtr found = NULL;
+    bool has = false;
 
-    if (args->checkpoint)
-        found = virDomainCheckpointLookupByName(domain, args->checkpoint, 0);
-    if (found) {
-        (void)virDomainCheckpointFree(found);
+    if (args->checkpoint && !has_checkpoint(domain, args->checkpoint, &has, err))
+        return false;
+    if (has) {
         error_set(err, ERROR_ALREADY_EXISTS, "'%s' has a checkpoint '%s' already",
                   virDomainGetName(domain), args->checkpoint);
         error_data_text(err, "kind", "checkpoint");
@@ -134,14 +147,14 @@ check_checkpoints(virDomainPtr domain, const struct backup_args *args, struct er
     }
     if (!args->since)
         return true;
-    found = virDomainCheckpointLookupByName(domain, args->since, 0);
-    if (!found) {
+    if (!has_checkpoint(domain, args->since, &has, err))
+        return false;
+    if (!has) {
         error_set(err, ERROR_NOT_FOUND, "'%s' has no checkpoint '%s': make a full backup",
                   virDomainGetName(domain), args->since);
         error_data_text(err, "kind", "checkpoint");
         return error_data_text(err, "id", "%s", args->since);
     }
-    (void)virDomainCheckpointFree(found);
     return true;
 }
 
