@@ -40,6 +40,15 @@ is_qcow2(const struct vm_disk *disk)
 }
 
 static bool
+is_chosen(const struct backup *backup, const struct vm_disk *disk)
+{
+    for (size_t i = 0; i < backup->disk_count; i++)
+        if (strcmp(backup->disks[i].target, disk->target) == 0)
+            return true;
+    return false;
+}
+
+static bool
 choose_named(struct backup *backup, const struct backup_args *args, const struct vm *vm,
              struct error **err)
 {
@@ -53,6 +62,8 @@ choose_named(struct backup *backup, const struct backup_args *args, const struct
         }
         if (strcmp(disk->device, "disk") != 0 || !disk->source)
             return error_param(err, "disks", "names '%s', which is no disk with an image", *name);
+        if (is_chosen(backup, disk))
+            return error_param(err, "disks", "names '%s' twice", disk->target);
         if (needs_bitmaps(args) && !is_qcow2(disk))
             return error_param(
                 err, "disks",

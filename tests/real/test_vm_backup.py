@@ -203,6 +203,7 @@ def test_a_raw_disk_is_backed_up_full_and_bad_wishes_are_refused(agent, client, 
     for params, name in (
             ({"image": "x", "checkpoint": "c", "disks": ["vdb"]}, "InvalidParams"),
             ({"image": "x", "disks": ["vdz"]}, "NotFound"),
+            ({"image": "x", "disks": ["vda", "vdb", "vda"]}, "InvalidParams"),
             ({"image": "x", "since": "never", "base": "all"}, "NotFound"),
             ({"image": "x", "since": "never"}, "InvalidParams"),
             ({"image": "all"}, "ImageExists"),
