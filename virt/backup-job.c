@@ -197,17 +197,25 @@ backup_sweep(const struct backup *backup, bool scratch_too)
     }
 }
 
+/* What could not be noted stays open: it is watched, and whoever repeats this has it to do. */
 static bool
 note_end(virDomainPtr domain, struct backup *backup, enum backup_state state, const char *why,
          struct error **err)
 {
+    struct backup ended = *backup;
+
     if (!backup_is_open(backup))
         return true;
+    ended.state = state;
+    ended.ended_ns = clock_wall_ns();
+    ended.error = (char *)(uintptr_t)why;
+    if (!backup_note(domain, &ended, err))
+        return false;
     backup->state = state;
-    backup->ended_ns = clock_wall_ns();
+    backup->ended_ns = ended.ended_ns;
     free(backup->error);
     backup->error = why ? xstrdup(why) : NULL;
-    return backup_note(domain, backup, err);
+    return true;
 }
 
 bool
