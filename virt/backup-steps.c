@@ -154,6 +154,7 @@ backup_copy(struct call *call)
         if (!transfer->target->record.complete && !copy_one(call, transfer, &how, &error))
             return call_fail(call, error);
     }
+    atomic_store(&use->hold->done, atomic_load(&use->hold->total));
     use->complete = true;
     return call_complete(call, "%s", how.length ? how.bytes : "all was there");
 }
