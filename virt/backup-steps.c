@@ -248,7 +248,7 @@ watch_or_forget(struct call *call)
     const struct backup_use *use = call->state;
 
     if (backup_is_open(use->backup))
-        backup_table_watch(call->context, use->vm.uuid, use->name, use->backup->until_ns);
+        backup_table_watch(call->context, use->vm.uuid, use->name, use->backup);
     else
         backup_table_forget(call->context, use->vm.uuid);
 }

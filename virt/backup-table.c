@@ -22,8 +22,9 @@
 /* One whose caller reads it, or that was left. */
 struct watched {
     char uuid[UUID_TEXT_SIZE];
-    char *name;       /* owned */
-    int64_t until_ns; /* 0: never */
+    char *name;            /* owned */
+    int64_t until_ns;      /* 0: never */
+    struct backup *traces; /* owned: no more of it than backup_sweep() needs for its socket */
     struct watched *next;
 };
 
@@ -132,16 +133,23 @@ place_of(struct backup_table *table, const char *uuid)
 }
 
 static void
+drop(struct watched **at)
+{
+    struct watched *watched = *at;
+
+    *at = watched->next;
+    free(watched->name);
+    backup_free(watched->traces);
+    free(watched);
+}
+
+static void
 forget(struct backup_table *table, const char *uuid)
 {
     struct watched **at = place_of(table, uuid);
-    struct watched *watched = *at;
 
-    if (!watched)
-        return;
-    *at = watched->next;
-    free(watched->name);
-    free(watched);
+    if (*at)
+        drop(at);
 }
 
 static void
@@ -160,16 +168,28 @@ deadline_came(struct timer *timer)
     arm(table);
 }
 
+static struct backup *
+traces_of(const struct backup *backup)
+{
+    struct backup *traces = xalloc(sizeof(*traces));
+
+    memcpy(traces->id, backup->id, sizeof(traces->id));
+    traces->folder = xstrdup(backup->folder);
+    return traces;
+}
+
 void
-backup_table_watch(struct virt *virt, const char *uuid, const char *name, int64_t until_ns)
+backup_table_watch(struct virt *virt, const char *uuid, const char *name,
+                   const struct backup *backup)
 {
     struct watched *watched = xalloc(sizeof(*watched));
-    int64_t now_ns = clock_wall_ns();
+    int64_t now_ns = clock_wall_ns(), until_ns = backup->until_ns;
 
     LOOP_ONLY();
     forget(virt->backups, uuid);
     (void)snprintf(watched->uuid, sizeof(watched->uuid), "%s", uuid);
     watched->name = xstrdup(name);
+    watched->traces = traces_of(backup);
     /* One that could not be ended at its deadline is not tried all the time. */
     watched->until_ns = until_ns && until_ns < now_ns ? now_ns + AGAIN_S * NS_PER_S : until_ns;
     watched->next = virt->backups->watched;
@@ -261,11 +281,11 @@ take_up(struct virt *virt, const struct found *found)
     if (!backup || strcmp(backup->host, virt->agent->host_id) != 0 || is_at_work(virt, found->uuid))
         return;
     if (backup->state == BACKUP_SERVED && found->job.ours && backup->until_ns > clock_wall_ns()) {
-        backup_table_watch(virt, found->uuid, found->name, backup->until_ns);
+        backup_table_watch(virt, found->uuid, found->name, backup);
     } else if (backup->state == BACKUP_RUNNING && found->job.ours) {
         log_info("the backup of '%s' was left by an agent: %s", found->name,
                  backup->resume ? "going on with it" : "vm.resumeBackup goes on with it");
-        backup_table_watch(virt, found->uuid, found->name, 0);
+        backup_table_watch(virt, found->uuid, found->name, backup);
         if (backup->resume)
             start_task(virt, "vm.resumeBackup", found->uuid);
     } else if (backup_is_open(backup) || found->job.ours) {
@@ -320,12 +340,64 @@ begin_search(struct virt *virt, const char *only)
     looked(&search->job);
 }
 
+struct sweep {
+    struct job job;
+    struct backup *traces; /* owned */
+};
+
+static void
+sweep(struct job *job)
+{
+    backup_sweep(CONTAINER_OF(job, struct sweep, job)->traces, false);
+}
+
+static void
+swept(struct job *job)
+{
+    struct sweep *sweep = CONTAINER_OF(job, struct sweep, job);
+
+    backup_free(sweep->traces);
+    free(sweep);
+}
+
+static void
+begin_sweep(struct virt *virt, struct backup *traces_take)
+{
+    _cleanup_(error_freep) struct error *ignored = NULL; /* a socket that nobody listens at stays */
+    struct sweep *sweeping = xalloc(sizeof(*sweeping));
+
+    sweeping->job =
+        (struct job){ .run = sweep, .finished = swept, .lane = &virt->others, .pool = POOL_VIRT };
+    sweeping->traces = traces_take;
+    if (!workers_submit(virt->agent->workers, &sweeping->job, &ignored))
+        swept(&sweeping->job);
+}
+
+/* A transient VM takes its notes along when it ends: then there is nothing to be brought to its end, but what QEMU
+   has left.  Whoever is told nothing of that would try again at each deadline, for ever. */
+static void
+forget_gone(struct backup_table *table)
+{
+    struct watched **at = &table->watched;
+
+    while (*at)
+        if (vm_table_find_uuid(table->virt, (*at)->uuid)) {
+            at = &(*at)->next;
+        } else {
+            begin_sweep(table->virt, TAKE((*at)->traces));
+            drop(at);
+        }
+    arm(table);
+}
+
 /* A job that has ended by itself, or with its VM, leaves its notes as they were. */
 static void
 told(void *context, const struct vm_news *news)
 {
     struct backup_table *table = context;
 
+    if (news->gone || news->kind == VM_NEWS_ALL)
+        forget_gone(table);
     if (news->kind == VM_NEWS_ALL && !news->error)
         begin_search(table->virt, NULL);
     else if ((news->kind == VM_NEWS_JOB_COMPLETED ||

@@ -14,6 +14,8 @@
 #include "agent/call.h"
 #include "virt/vm-table.h"
 
+struct backup;
+
 struct backup_hold {
     char uuid[UUID_TEXT_SIZE];
     char *task;                       /* who holds it; owned */
@@ -33,9 +35,10 @@ void backup_hold_give(struct virt *virt, struct backup_hold *hold);
 /* Or NULL. */
 struct backup_hold *backup_hold_of(struct virt *virt, const char *uuid);
 
-/* Nobody works on it: should its job end by itself, or with its VM, that is to be noted; and at 'until_ns' (wall
-   clock; 0: never) it is to be ended. */
-void backup_table_watch(struct virt *virt, const char *uuid, const char *name, int64_t until_ns);
+/* Nobody works on 'backup', which is borrowed for the call: should its job end by itself, or with its VM, that is to
+   be noted; and at its 'until_ns' it is to be ended. */
+void backup_table_watch(struct virt *virt, const char *uuid, const char *name,
+                        const struct backup *backup);
 void backup_table_forget(struct virt *virt, const char *uuid);
 
 #endif

@@ -13,6 +13,7 @@ from rig.agent import die_with_parent
 from rig.backend import wait_for_backend
 from rig.gluster import wait_for
 from rig.tiny import check_beats
+from rig.virt import domain_xml
 
 VM = "saved"
 LONG = bool(os.environ.get("HOSTLER_SOAK"))
@@ -272,6 +273,17 @@ def test_what_is_served_is_the_callers_until_it_says_so_or_its_deadline(agent, c
     host.virsh("domjobabort", VM)  # behind the agent's back
     wait_for(lambda: "wed" not in checkpoints(client), "what is left to be removed")
     assert status(client)["state"] == "failed" and status(client)["nextSince"] == "mon"
+
+
+def test_a_transient_vm_takes_what_is_served_of_it_along(agent, client, host):
+    host.start_domain(domain_xml("passing", [host.make_disk("passing")]), define=False)
+    wait_for(lambda: "passing" in [vm["vm"] for vm in client.call("vm.list")["vms"]], "the agent to know it")
+    client.call("vm.backup", {"vm": "passing", "serve": True, "timeout": 1, "scratch": str(host.own)})
+    host.virsh("destroy", "passing")  # its socket goes, too, which the fixture looks for
+    client.call("vm.backup", wish(client, serve=True, timeout=1))  # its deadline is the later one
+    wait_state(client, "failed")
+    assert f"the backup of '{VM}' was served until its deadline" in agent.log_text()
+    assert "the backup of 'passing' was served" not in agent.log_text()
 
 
 def test_an_agent_that_starts_goes_on_with_what_one_was_killed_at(agent, client, host, tmp_path):
