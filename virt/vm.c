@@ -3,6 +3,7 @@
 
 #include "virt/vm.h"
 
+#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -236,6 +237,25 @@ read_cpus(const struct xml_node *root, struct vm *vm)
         vm->cpus = vm->cpus_max;
 }
 
+/*
+ * What the agent has written there, whoever has edited it since: it becomes part of answers as it stands.
+ * Elements of other programs may have the same name, for libxml2 tells names without their prefix.
+ */
+static char *
+user_data_of(const struct xml_node *metadata)
+{
+    for (XML_EACH(node, metadata, "vm")) {
+        const char *text = xml_text(node, "userData");
+        json_t *data = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+        bool is_object = json_is_object(data);
+
+        json_decref(data);
+        if (is_object)
+            return xstrdup(text);
+    }
+    return NULL;
+}
+
 bool
 vm_parse(const char *xml, struct vm **ret_vm, struct error **err)
 {
@@ -272,11 +292,9 @@ vm_parse(const char *xml, struct vm **ret_vm, struct error **err)
     vm->firmware = xml_attribute(os, "firmware");
     if (!vm->firmware)
         vm->firmware = xstrdup(xml_child(os, "loader") ? "efi" : "bios");
-    /* A <vm> of ours: other elements of <metadata> are other programs'. */
-    metadata = xml_child(xml_child(root, "metadata"), "vm");
-    vm->user_data = text_of(metadata, "userData");
-    if (xml_attribute_number(xml_child(xml_child(root, "metadata"), "freeze"), "untilMs",
-                             &frozen_until_ms) &&
+    metadata = xml_child(root, "metadata");
+    vm->user_data = user_data_of(metadata);
+    if (xml_attribute_number(xml_child(metadata, "freeze"), "untilMs", &frozen_until_ms) &&
         frozen_until_ms < INT64_MAX / 1000000)
         vm->frozen_until_ns = (int64_t)frozen_until_ms * 1000000;
     read_devices(xml_child(root, "devices"), vm);

@@ -74,6 +74,40 @@ a_description_is_read(void **unused)
     assert_non_null(strstr(writer.text.bytes, "\"userData\":{\"a\":1}"));
 }
 
+static char *
+user_data_with(const char *metadata)
+{
+    _cleanup_free_ char *xml =
+        xprintf("<domain xmlns:o='urn:other' xmlns:h='" VM_METADATA_URI
+                "'><name>a</name><uuid>" UUID "</uuid><metadata>%s</metadata></domain>",
+                metadata);
+    _cleanup_(vm_freep) struct vm *vm = NULL;
+    _cleanup_(error_freep) struct error *err = NULL;
+
+    assert_true(vm_parse(xml, &vm, &err));
+    return TAKE(vm->user_data);
+}
+
+static void
+user_data_that_others_have_spoilt_are_no_part_of_answers(void **unused)
+{
+    static const char *const spoilt[] = {
+        "",
+        "<h:vm/>",
+        "<h:vm><h:userData/></h:vm>",
+        "<h:vm><h:userData>{\"a\":1</h:userData></h:vm>",
+        "<h:vm><h:userData>{},\"state\":1</h:userData></h:vm>",
+        "<h:vm><h:userData>[1]</h:userData></h:vm>",
+    };
+    _cleanup_free_ char *found = user_data_with(
+        "<o:vm><o:minor>4</o:minor></o:vm><h:vm><h:userData> {\"a\": 1}</h:userData></h:vm>");
+
+    (void)unused;
+    assert_string_equal(found, " {\"a\": 1}");
+    for (size_t i = 0; i < ARRAY_COUNT(spoilt); i++)
+        assert_null(user_data_with(spoilt[i]));
+}
+
 static void
 what_is_no_domain_is_refused(void **unused)
 {
@@ -137,6 +171,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_description_is_read),
+        cmocka_unit_test(user_data_that_others_have_spoilt_are_no_part_of_answers),
         cmocka_unit_test(what_is_no_domain_is_refused),
         cmocka_unit_test(states_and_reasons_are_words),
         cmocka_unit_test(a_failure_is_told_with_what_is_asked_meanwhile),
