@@ -302,12 +302,31 @@ vm_parse(const char *xml, struct vm **ret_vm, struct error **err)
     return true;
 }
 
+/* What its description does not say of it. */
+static bool
+read_flags(virDomainPtr domain, struct vm *vm, struct error **err)
+{
+    int persistent = virDomainIsPersistent(domain), autostart = 0, saved = 0;
+
+    if (persistent < 0 || (persistent && virDomainGetAutostart(domain, &autostart) < 0))
+        return virt_fail(err, domain, "cannot ask how '%s' is defined", vm->name);
+    /* Libvirt removes what a VM went on from only after it has told that it runs. */
+    if (persistent && vm->id < 0)
+        saved = virDomainHasManagedSaveImage(domain, 0);
+    if (saved < 0)
+        return virt_fail(err, domain, "cannot ask whether '%s' is saved", vm->name);
+    vm->persistent = persistent;
+    vm->autostart = autostart;
+    vm->saved = saved;
+    return true;
+}
+
 bool
 vm_read(virDomainPtr domain, struct vm **ret_vm, struct error **err)
 {
     _cleanup_(vm_freep) struct vm *vm = NULL;
     _cleanup_free_ char *xml = NULL;
-    int state, reason, autostart = 0, saved;
+    int state, reason;
 
     WORKER_ONLY();
     xml = virDomainGetXMLDesc(domain, 0);
@@ -319,11 +338,8 @@ vm_read(virDomainPtr domain, struct vm **ret_vm, struct error **err)
         return virt_fail(err, domain, "cannot ask for the state of '%s'", vm->name);
     vm->state = vm_state_of(state);
     vm->reason = vm_reason_of(state, reason);
-    vm->persistent = virDomainIsPersistent(domain) > 0;
-    vm->autostart = vm->persistent && virDomainGetAutostart(domain, &autostart) == 0 && autostart;
-    /* Libvirt removes what a VM went on from only after it has told that it runs. */
-    saved = vm->persistent && vm->id < 0 ? virDomainHasManagedSaveImage(domain, 0) : 0;
-    vm->saved = saved > 0;
+    if (!read_flags(domain, vm, err))
+        return false;
     *ret_vm = TAKE(vm);
     return true;
 }
