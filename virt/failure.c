@@ -152,8 +152,8 @@ add_data(struct error **err, const struct known_failure *known, virDomainPtr dom
 
     if (known && known->kind) {
         error_data_text(err, "kind", "%s", known->kind);
-        if (name)
-            error_data_text(err, "id", "%s", name);
+        if (name) /* which one within it, only the caller knows */
+            error_data_text(err, strcmp(known->kind, "vm") == 0 ? "id" : "vm", "%s", name);
     }
     if (known && known->needs) {
         error_data_text(err, "state", "%s", state_of(domain));

@@ -13,8 +13,9 @@
 
 /*
  * What the last libvirt call of this thread failed with, behind "FORMAT: "; returns false.
- * BackendUnavailable when the connection is dead; else by the table in failure.c: NotFound {kind, id},
- * AlreadyExists, WrongState, Busy, Timeout, Forbidden, InvalidParams, or BackendFailed {backend, code, text}.
+ * BackendUnavailable when the connection is dead; else by the table in failure.c: NotFound and AlreadyExists {kind}
+ * with 'id' of a VM, with 'vm' of what is within one ('id' is its caller's to add); WrongState, Busy, Timeout,
+ * Forbidden, InvalidParams, or BackendFailed {backend, code, text}.
  * 'domain' may be NULL: what the call was about.
  *
  * Macros, because each call of libvirt forgets the failure of the one before, virDomainGetName() among the arguments

@@ -150,7 +150,7 @@ a_failure_is_told_with_what_is_asked_meanwhile(void **unused)
 {
     virConnectPtr connect = virConnectOpen("test:///default");
     virDomainPtr domain = virDomainLookupByName(connect, "test");
-    _cleanup_(error_freep) struct error *err = NULL, *none = NULL;
+    _cleanup_(error_freep) struct error *err = NULL, *none = NULL, *within = NULL;
 
     (void)unused;
     assert_non_null(domain);
@@ -159,6 +159,10 @@ a_failure_is_told_with_what_is_asked_meanwhile(void **unused)
     assert_int_equal(virGetLastErrorCode(), VIR_ERR_OK);
     assert_non_null(strstr(err->message, "cannot resume 'test': "));
     assert_non_null(strstr(err->message, "not paused"));
+    assert_null(virDomainSnapshotLookupByName(domain, "s1", 0));
+    assert_false(virt_fail(&within, domain, "cannot find snapshot 's1'"));
+    assert_non_null(strstr(within->data, "\"kind\":\"snapshot\",\"vm\":\"test\","));
+    assert_null(strstr(within->data, "\"id\""));
     virDomainFree(domain);
     assert_null(virDomainLookupByName(connect, "nobody"));
     assert_false(virt_fail_connect(&none, connect, "cannot find '%s'", "nobody"));
