@@ -327,6 +327,7 @@ sampling_answer(struct call *call, struct sampling *sampling, struct sampling_wi
                 bool fresh, enum outcome (*write)(struct call *call, const struct sample *now))
 {
     const struct sample *last;
+    int64_t elapsed_ms;
     bool waited;
 
     LOOP_ONLY();
@@ -339,10 +340,10 @@ sampling_answer(struct call *call, struct sampling *sampling, struct sampling_wi
         wish->serial = wanted(sampling, fresh, goes_on);
         arm(sampling->agent->samplings);
     }
-    waited = call_elapsed_ms(call) >= SAMPLING_PATIENCE_MS || is_stuck(sampling);
+    elapsed_ms = call_elapsed_ms(call);
+    waited = elapsed_ms >= SAMPLING_PATIENCE_MS || is_stuck(sampling);
     if (sampling->ended < wish->serial && !waited)
-        return call_wait(call, sampling->key,
-                         SAMPLING_PATIENCE_MS - (uint64_t)call_elapsed_ms(call),
+        return call_wait(call, sampling->key, (uint64_t)(SAMPLING_PATIENCE_MS - elapsed_ms),
                          "waiting for a sample");
     if (sampling->error && sampling->ended >= wish->serial)
         return call_fail(call, error_copy(sampling->error));
