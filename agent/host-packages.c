@@ -13,7 +13,9 @@
 /* Replaced with every package that comes or goes, so what was read last is true until it changes. */
 #define DATA_BASE "/var/lib/dpkg/status"
 
-/* Names that no package has are told on standard error, and by the status: that is no failure. */
+/* Its status when there is no package of some name, which is told on standard error; beyond it has failed. */
+#define NONE_OF_SOME 1
+
 static const char *const query[] = { "dpkg-query",
                                      "-W",
                                      "-f",
@@ -75,7 +77,7 @@ host_packages_look(struct host_packages *packages)
     changed_ns = status.st_mtim.tv_sec * NS_PER_S + status.st_mtim.tv_nsec;
     if (packages->json && packages->changed_ns == changed_ns)
         return;
-    if (!child_ask(query, -1, &limits, &output, &errors, &code, &ignored))
+    if (!child_ask(query, -1, &limits, &output, &errors, &code, &ignored) || code > NONE_OF_SOME)
         return;
     host_packages_parse(output.bytes ? output.bytes : "", &writer);
     free(packages->json);
