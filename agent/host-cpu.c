@@ -201,13 +201,11 @@ write_node(const char *root, unsigned node, struct writer *writer)
 {
     _cleanup_free_ char *meminfo = host_read(root, 65536, NODE "/node%u/meminfo", node);
     _cleanup_free_ char *name = xprintf("Node %u MemTotal:", node);
-    uint64_t kib = 0;
-    bool known = meminfo && text_number_after(meminfo, name, &kib);
 
     writer_object(writer);
     writer_member_unsigned(writer, "node", node);
     host_write_line(writer, "cpus", root, NODE "/node%u/cpulist", node);
-    writer_member_if_known(writer, "memory", known, kib * 1024);
+    host_write_kib(writer, "memory", meminfo, name);
     write_distances(root, node, writer);
     writer_end_object(writer);
 }

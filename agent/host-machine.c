@@ -114,15 +114,6 @@ host_security_write(const char *root, struct writer *writer)
     writer_end_object(writer);
 }
 
-static void
-write_kib(struct writer *writer, const char *member, const char *text, const char *name)
-{
-    uint64_t kib = 0;
-    bool known = text && text_number_after(text, name, &kib);
-
-    writer_member_if_known(writer, member, known, kib * 1024);
-}
-
 /* "always [madvise] never" */
 static char *
 chosen_word(const char *line)
@@ -140,8 +131,8 @@ host_memory_capabilities_write(const char *root, struct writer *writer)
     _cleanup_free_ char *chosen = chosen_word(huge);
 
     writer_object(writer);
-    write_kib(writer, "size", text, "MemTotal:");
-    write_kib(writer, "swap", text, "SwapTotal:");
+    host_write_kib(writer, "size", text, "MemTotal:");
+    host_write_kib(writer, "swap", text, "SwapTotal:");
     writer_member_string(writer, "transparentHugePages", chosen);
     writer_key(writer, "hugePages");
     host_huge_pages_write(root, writer);

@@ -12,15 +12,6 @@
 #define KIB 1024
 #define TEXT_LIMIT (256 * 1024)
 
-static void
-write_kib(struct writer *writer, const char *member, const char *text, const char *name)
-{
-    uint64_t value = 0;
-    bool known = text && text_number_after(text, name, &value);
-
-    writer_member_if_known(writer, member, known, value * KIB);
-}
-
 void
 host_huge_pages_write(const char *root, struct writer *writer)
 {
@@ -58,8 +49,8 @@ write_swap(const char *root, const char *meminfo, struct host_sample *sample,
     sample->swap_in = in * page_size;
     sample->swap_out = out * page_size;
     writer_object(writer);
-    write_kib(writer, "total", meminfo, "SwapTotal:");
-    write_kib(writer, "free", meminfo, "SwapFree:");
+    host_write_kib(writer, "total", meminfo, "SwapTotal:");
+    host_write_kib(writer, "free", meminfo, "SwapFree:");
     writer_member_if_known(writer, "in", known, sample->swap_in);
     writer_member_if_known(writer, "out", known, sample->swap_out);
     if (!before || !known)
@@ -119,7 +110,7 @@ host_memory_write(const char *root, struct host_sample *sample, const struct hos
 
     writer_object(writer);
     for (size_t i = 0; i < ARRAY_COUNT(fields); i++)
-        write_kib(writer, fields[i].member, meminfo, fields[i].name);
+        host_write_kib(writer, fields[i].member, meminfo, fields[i].name);
     writer_key(writer, "hugePages");
     host_huge_pages_write(root, writer);
     writer_key(writer, "swap");

@@ -191,6 +191,15 @@ host_write_number(struct writer *writer, const char *member, const char *root, c
     writer_member_if_known(writer, member, known, value);
 }
 
+void
+host_write_kib(struct writer *writer, const char *member, const char *text, const char *name)
+{
+    uint64_t kib = 0;
+    bool known = text && text_number_after(text, name, &kib);
+
+    writer_member_if_known(writer, member, known, kib * 1024);
+}
+
 const char *
 text_next_line(const char *line)
 {

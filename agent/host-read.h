@@ -37,6 +37,8 @@ void host_write_line(struct writer *writer, const char *member, const char *root
                      const char *format, ...) _printf_(4, 5);
 void host_write_number(struct writer *writer, const char *member, const char *root,
                        const char *format, ...) _printf_(4, 5);
+/* Bytes of "NAME: 16384 kB" in a text; null when that is NULL, or has no such line. */
+void host_write_kib(struct writer *writer, const char *member, const char *text, const char *name);
 
 /*
  * for (const char *line = text; line; line = text_next_line(line)): lines of a text that is not changed.

@@ -121,15 +121,12 @@ write_node(const struct look *look, unsigned node, struct writer *writer)
     _cleanup_free_ char *total_name = xprintf("Node %u MemTotal:", node);
     _cleanup_free_ char *free_name = xprintf("Node %u MemFree:", node);
     struct cpu_times before = { 0 }, now = { 0 };
-    uint64_t total = 0, available = 0;
-    bool known = meminfo && text_number_after(meminfo, total_name, &total) &&
-                 text_number_after(meminfo, free_name, &available);
 
     add_node_times(look, list, &before, &now);
     writer_object(writer);
     writer_member_unsigned(writer, "node", node);
-    writer_member_if_known(writer, "memory", known, total * 1024);
-    writer_member_if_known(writer, "memoryFree", known, available * 1024);
+    host_write_kib(writer, "memory", meminfo, total_name);
+    host_write_kib(writer, "memoryFree", meminfo, free_name);
     write_shares(writer, &before, &now);
     writer_end_object(writer);
 }
