@@ -33,9 +33,10 @@ extern const struct verb vm_settle_verbs[];   /* vm.settle */
 extern const struct verb vm_snapshot_verbs[]; /* vm.snapshot */
 extern const struct verb
     backup_left_verbs[]; /* vm.resumeBackup backupStatus cancelBackup finishBackup */
-extern const struct verb backup_verbs[];     /* vm.backup */
-extern const struct verb checkpoint_verbs[]; /* vm.checkpoints removeCheckpoint */
-extern const struct verb vm_save_verbs[];    /* vm.save restore */
+extern const struct verb backup_verbs[]; /* vm.backup */
+/* vm.checkpoints removeCheckpoint redefineCheckpoints */
+extern const struct verb checkpoint_verbs[];
+extern const struct verb vm_save_verbs[]; /* vm.save restore */
 /* vm.migrate cancelMigration migration */
 extern const struct verb migration_verbs[];
 extern const struct verb vm_attach_verbs[];     /* vm.attachDisk attachNetwork */
@@ -46,7 +47,5 @@ extern const struct verb vm_tune_verbs[];       /* vm.tune */
 extern const struct verb vm_console_verbs[];    /* vm.consoleTicket */
 extern const struct verb vm_screenshot_verbs[]; /* vm.screenshot */
 extern const struct verb vm_size_verbs[];       /* vm.setMemory setCpus */
-extern const struct verb
-    checkpoint_verbs[]; /* vm.checkpoints removeCheckpoint redefineCheckpoints */
 
 #endif

@@ -21,7 +21,7 @@ struct vm_args {
 };
 
 struct vm_use {
-    struct vm_entry *entry; /* a reference; loop only but for its 'vm''s uuid */
+    struct vm_entry *entry; /* a reference; loop only: workers have 'uuid' */
     virConnectPtr connect;  /* a reference */
     virDomainPtr domain;    /* owned; vm_domain() makes it */
     char uuid[UUID_TEXT_SIZE];

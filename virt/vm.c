@@ -134,11 +134,10 @@ memory_of(const struct xml_node *root, const char *name)
 }
 
 static char *
-disk_source(const struct xml_node *source, const char *kind)
+disk_source(const struct xml_node *source)
 {
     static const char *const attributes[] = { "file", "dev", "dir", "name", "volume" };
 
-    (void)kind;
     for (size_t i = 0; i < ARRAY_COUNT(attributes); i++) {
         char *value = xml_attribute(source, attributes[i]);
 
@@ -160,7 +159,7 @@ read_disk(const struct xml_node *node, struct vm_disk *disk)
         disk->device = xstrdup("disk");
     disk->target = xml_attribute(target, "dev");
     disk->bus = xml_attribute(target, "bus");
-    disk->source = disk_source(source, disk->kind);
+    disk->source = disk_source(source);
     disk->protocol = xml_attribute(source, "protocol");
     disk->format = xml_attribute(xml_child(node, "driver"), "type");
     disk->serial = text_of(node, "serial");

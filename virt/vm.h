@@ -3,7 +3,7 @@
  * What is known of one virtual machine: libvirt's description of it, and where it stands.
  *
  * libvirt keeps it; nothing of it is ours.  A struct vm is read as a whole on a worker and never changed
- * after the loop has it, but for its state, which libvirt's events tell.
+ * after the loop has it, but for its state, which libvirt's events tell, and the end of its freeze.
  */
 #ifndef VIRT_VM_H
 #define VIRT_VM_H
