@@ -116,25 +116,42 @@ add_paths(const struct disk_chain *chain, char ***paths, size_t count)
     return count;
 }
 
-char **
-disk_work_paths(struct call *call, const char *disk)
+static bool
+add_described(struct call *call, unsigned flags, const char *disk, char ***paths, size_t *count,
+              struct error **err)
 {
-    static const unsigned which[] = { 0, VIR_DOMAIN_XML_INACTIVE };
+    _cleanup_(xml_freep) struct xml_document *document = NULL;
+    _cleanup_(disk_chain_done) struct disk_chain chain = { 0 };
+    const struct xml_node *node;
+    virDomainPtr domain;
+
+    if (!vm_domain(call, &domain, err) || !read_description(domain, flags, &document, err)) {
+        if ((*err)->code != ERROR_NOT_FOUND)
+            return false;
+        error_free(TAKE(*err)); /* it is gone, and has none any more */
+        return true;
+    }
+    node = disk_node_find(xml_root(document), disk);
+    if (!node)
+        return true;
+    disk_chain_read(node, &chain);
+    *count = add_paths(&chain, paths, *count);
+    return true;
+}
+
+bool
+disk_work_paths(struct call *call, const char *disk, char ***ret_paths, struct error **err)
+{
     char **paths = xalloc(sizeof(*paths));
     size_t count = 0;
 
-    for (size_t i = 0; i < ARRAY_COUNT(which); i++) {
-        _cleanup_(xml_freep) struct xml_document *document = NULL;
-        _cleanup_(disk_chain_done) struct disk_chain chain = { 0 };
-        _cleanup_(error_freep) struct error *ignored = NULL;
-        virDomainPtr domain;
-
-        if (vm_domain(call, &domain, &ignored) &&
-            read_description(domain, which[i], &document, &ignored) &&
-            disk_chain_find(xml_root(document), "", disk, &chain, &ignored))
-            count = add_paths(&chain, &paths, count);
+    if (!add_described(call, 0, disk, &paths, &count, err) ||
+        !add_described(call, VIR_DOMAIN_XML_INACTIVE, disk, &paths, &count, err)) {
+        disk_work_paths_free(paths);
+        return false;
     }
-    return paths;
+    *ret_paths = paths;
+    return true;
 }
 
 void
@@ -164,9 +181,10 @@ disk_work_settle(struct call *call, const struct disk_chain *chain, struct repos
                  const char *image, enum disk_found *ret_found, struct error **err)
 {
     const struct image_wish wish = disk_work_wish(call);
-    char **paths = disk_work_paths(call, chain->target);
+    char **paths = NULL;
     struct disk_settled settled = { 0 };
-    bool done = disk_settle(repository, image, &wish, chain->files[0].path,
+    bool done = disk_work_paths(call, chain->target, &paths, err) &&
+                disk_settle(repository, image, &wish, chain->files[0].path,
                             (const char *const *)paths, &settled, err);
 
     disk_work_paths_free(paths);

@@ -61,9 +61,10 @@ bool disk_work_settle(struct call *call, const struct disk_chain *chain,
 /* What QEMU has for it now; the VM may have stopped.  NotFound when it has no such disk any more. */
 bool disk_work_look(struct call *call, const char *disk, struct disk_chain *ret_chain,
                     struct error **err) _must_check_;
-/* All paths that the VM has for the disk, now and at its next start; NULL-terminated, to be freed by
-   disk_work_paths_free(). */
-char **disk_work_paths(struct call *call, const char *disk);
+/* All paths that the VM has for the disk, now and at its next start: files that may not be taken away.
+   NULL-terminated, to be freed by disk_work_paths_free(). */
+bool disk_work_paths(struct call *call, const char *disk, char ***ret_paths, struct error **err)
+    _must_check_;
 void disk_work_paths_free(char **paths);
 
 /* Of a VM that is off: has libvirt know the files that the image is now (virt/disk-redefine.c). */

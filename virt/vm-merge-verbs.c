@@ -296,9 +296,10 @@ static enum outcome
 merge_remove_base(struct call *call)
 {
     struct merge_state *state = call->state;
-    char **kept = state->work.running ? disk_work_paths(call, state->disk) : NULL;
+    char **kept = NULL;
     struct error *error = NULL;
-    bool done = image_merge_remove_base(&state->steps, (const char *const *)kept, &error);
+    bool done = (!state->work.running || disk_work_paths(call, state->disk, &kept, &error)) &&
+                image_merge_remove_base(&state->steps, (const char *const *)kept, &error);
     bool waits = !done && error->code == ERROR_WRONG_STATE;
 
     disk_work_paths_free(kept);
