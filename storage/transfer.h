@@ -30,7 +30,7 @@ struct transfer {
     void (*told)(struct call *call, uint64_t done, uint64_t total);
 };
 
-/* The same for whoever has several in one call: each has its 'call' set first.  All but the last on a worker. */
+/* The same for whoever has several in one call: each has its 'call' set first.  Worker, all that follow. */
 /* Makes the target, and its data file; image_publish() then shows it. */
 bool transfer_prepare_target(struct transfer *transfer, const char *id, struct image_record *record,
                              struct error **err) _must_check_;
@@ -40,7 +40,7 @@ void transfer_sign_of(struct transfer *transfer);
 bool transfer_run(struct transfer *transfer, struct text *ret_how, struct error **err) _must_check_;
 /* The moment at which it has happened. */
 bool transfer_complete(struct transfer *transfer, struct error **err) _must_check_;
-/* Lets all go that it holds. */
+/* Lets all go that it holds.  One that holds nothing: any thread. */
 void transfer_release(struct transfer *transfer);
 
 /* For .state_done; a worker's. */
