@@ -108,6 +108,22 @@ is_missing(const struct detach_args *args, const char *kind, struct error **err)
     return error_data_text(err, "id", "%s", id);
 }
 
+/* Which is what libvirt is told to take out by; of drivers other than QEMU's not all give one. */
+static bool
+take_alias(struct detach_state *state, const char *alias, struct error **err)
+{
+    if (alias) {
+        state->alias = xstrdup(alias);
+        return true;
+    }
+    error_set(err, ERROR_WRONG_STATE,
+              "libvirt has no alias for '%s' as it runs, to take it out by: take it from the "
+              "definition, with scope config",
+              state->change.device);
+    error_data_text(err, "state", "running");
+    return error_data_text(err, "needs", "a VM that is off, or scope config");
+}
+
 static bool
 take_config_xml(virDomainPtr domain, struct detach_state *state, const struct device_key *key,
                 struct error **err)
@@ -128,7 +144,7 @@ look_for_disk(struct call *call, virDomainPtr domain, const struct vm *live,
     const struct detach_args *args = call->args;
     struct detach_state *state = call->state;
     const struct vm_disk *running = find_disk(args, live);
-    /* Nor does it know aliases. */
+    /* The definition does not know aliases. */
     const struct vm_disk *defined = running && args->device && config
                                         ? vm_disk_find(config, running->target)
                                         : find_disk(args, config);
@@ -140,8 +156,8 @@ look_for_disk(struct call *call, virDomainPtr domain, const struct vm *live,
     state->change.live = running != NULL;
     state->change.config = defined != NULL;
     state->change.device = xstrdup(disk->target);
-    if (running)
-        state->alias = xstrdup(running->alias);
+    if (running && !take_alias(state, running->alias, err))
+        return false;
     if (disk->image) {
         state->repository = xstrdup(disk->repository);
         state->image = xstrdup(disk->image);
@@ -167,8 +183,8 @@ look_for_network(struct call *call, virDomainPtr domain, const struct vm *live,
     state->change.live = running != NULL;
     state->change.config = defined != NULL;
     state->change.device = xstrdup(network->mac);
-    if (running)
-        state->alias = xstrdup(running->alias);
+    if (running && !take_alias(state, running->alias, err))
+        return false;
     key.value = defined ? defined->mac : NULL;
     return !defined || take_config_xml(domain, state, &key, err);
 }

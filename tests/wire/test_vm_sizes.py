@@ -106,6 +106,13 @@ def test_a_screen_is_a_png(client):
     assert struct.unpack(">II", data[16:24]) == (answer["width"], answer["height"])
 
 
+def test_what_has_no_alias_is_taken_out_of_the_definition_only(client):
+    for verb, params in (("detachDisk", {"disk": "vda"}), ("detachNetwork", {"network": MAC})):
+        error = client.error(f"vm.{verb}", {"vm": "web1", **params})
+        assert error.name == "WrongState" and "scope config" in error.data["needs"], (verb, error)
+    assert [disk["target"] for disk in client.call("vm.status", {"vm": "web1"})["disks"]] == ["vda"]
+
+
 def test_a_vm_that_is_not_there(client):
     for verb, params in (("setMemory", {"memory": MIB}), ("setCpus", {"cpus": 1}), ("screenshot", {}), ("consoleTicket", {})):
         error = client.error(f"vm.{verb}", {"vm": "nobody", **params})
