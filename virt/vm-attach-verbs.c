@@ -8,7 +8,6 @@
 #include <config.h>
 
 #include <string.h>
-#include <strings.h>
 
 #include "virt/device-xml.h"
 #include "virt/places.h"
@@ -260,10 +259,7 @@ attach_network_find(struct call *call)
 static bool
 has_mac(const struct vm *vm, const char *mac)
 {
-    for (size_t i = 0; vm && i < vm->network_count; i++)
-        if (vm->networks[i].mac && strcasecmp(vm->networks[i].mac, mac) == 0)
-            return true;
-    return false;
+    return vm && vm_network_find(vm, mac);
 }
 
 static bool

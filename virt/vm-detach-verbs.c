@@ -9,7 +9,6 @@
 
 #include <libvirt/virterror.h>
 #include <string.h>
-#include <strings.h>
 
 #include "virt/places.h"
 #include "virt/unplug.h"
@@ -82,19 +81,6 @@ find_disk(const struct detach_args *args, const struct vm *vm)
         return NULL;
     return args->device ? vm_disk_find(vm, args->device)
                         : vm_disk_of_image(vm, args->repository, args->image);
-}
-
-static const struct vm_network *
-find_network(const struct vm *vm, const char *name)
-{
-    for (size_t i = 0; vm && i < vm->network_count; i++) {
-        const struct vm_network *network = &vm->networks[i];
-
-        if ((network->mac && strcasecmp(network->mac, name) == 0) ||
-            (network->target && strcmp(network->target, name) == 0))
-            return network;
-    }
-    return NULL;
 }
 
 static bool
@@ -172,9 +158,10 @@ look_for_network(struct call *call, virDomainPtr domain, const struct vm *live,
 {
     const struct detach_args *args = call->args;
     struct detach_state *state = call->state;
-    const struct vm_network *running = find_network(live, args->device);
+    const struct vm_network *running = live ? vm_network_find(live, args->device) : NULL;
     /* The definition does not know vnet0. */
-    const struct vm_network *defined = find_network(config, running ? running->mac : args->device);
+    const struct vm_network *defined =
+        config ? vm_network_find(config, running ? running->mac : args->device) : NULL;
     const struct vm_network *network = running ? running : defined;
     struct device_key key = { "interface", "mac", "address", NULL };
 

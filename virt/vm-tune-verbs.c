@@ -10,7 +10,6 @@
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 #include "virt/virt.h"
 #include "virt/vm-change.h"
@@ -309,19 +308,6 @@ tune_cpus(virDomainPtr domain, const struct tune_args *args, unsigned affect, st
 
 /* ---- all of it ---- */
 
-static const char *
-find_mac(const struct vm *vm, const char *name)
-{
-    for (size_t i = 0; i < vm->network_count; i++) {
-        const struct vm_network *network = &vm->networks[i];
-
-        if (network->mac && (strcasecmp(network->mac, name) == 0 ||
-                             (network->target && strcmp(network->target, name) == 0)))
-            return network->mac;
-    }
-    return NULL;
-}
-
 static bool
 is_missing(const char *kind, const char *id, const char *side, struct error **err)
 {
@@ -341,7 +327,7 @@ require_devices(const struct tune_args *args, const struct vm *vm, const char *s
         if (!vm_disk_find(vm, disks[i].disk))
             return is_missing("disk", disks[i].disk, side, err);
     for (size_t i = 0; vm && i < args->networks.count; i++)
-        if (!find_mac(vm, networks[i].network))
+        if (!vm_network_find(vm, networks[i].network))
             return is_missing("network", networks[i].network, side, err);
     return true;
 }
@@ -365,9 +351,11 @@ tune_done(struct call *call)
 static const char *
 mac_of(const struct tune_state *state, const char *name)
 {
-    const char *mac = state->live ? find_mac(state->live, name) : NULL;
+    const struct vm_network *network = state->live ? vm_network_find(state->live, name) : NULL;
 
-    return mac || !state->config ? mac : find_mac(state->config, name);
+    if (!network && state->config)
+        network = vm_network_find(state->config, name);
+    return network ? network->mac : name;
 }
 
 static const char *

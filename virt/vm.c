@@ -6,6 +6,7 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "agent/base/thread.h"
 #include "virt/failure.h"
@@ -353,6 +354,19 @@ vm_disk_find(const struct vm *vm, const char *name)
             (disk->alias && strcmp(disk->alias, name) == 0) ||
             (disk->serial && strcmp(disk->serial, name) == 0))
             return disk;
+    }
+    return NULL;
+}
+
+const struct vm_network *
+vm_network_find(const struct vm *vm, const char *name)
+{
+    for (size_t i = 0; i < vm->network_count; i++) {
+        const struct vm_network *network = &vm->networks[i];
+
+        if ((network->mac && strcasecmp(network->mac, name) == 0) ||
+            (network->target && strcmp(network->target, name) == 0))
+            return network;
     }
     return NULL;
 }

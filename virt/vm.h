@@ -87,6 +87,8 @@ bool vm_parse(const char *xml, struct vm **ret_vm, struct error **err) _must_che
 
 /* By target, alias or serial; NULL: it has no such disk. */
 const struct vm_disk *vm_disk_find(const struct vm *vm, const char *name);
+/* By MAC address, or its device on the host (vnet0), which only what runs has; NULL: it has no such card. */
+const struct vm_network *vm_network_find(const struct vm *vm, const char *name);
 
 const char *vm_state_name(enum vm_state state);
 extern const char *const vm_state_choices[]; /* NULL-terminated */

@@ -63,6 +63,9 @@ a_description_is_read(void **unused)
     assert_ptr_equal(vm_disk_find(vm, "virtio-disk0"), &vm->disks[0]);
     assert_ptr_equal(vm_disk_find(vm, "s1"), &vm->disks[0]);
     assert_null(vm_disk_find(vm, "vdz"));
+    assert_ptr_equal(vm_network_find(vm, "52:54:00:00:00:01"), &vm->networks[0]);
+    assert_ptr_equal(vm_network_find(vm, "vnet0"), &vm->networks[0]);
+    assert_null(vm_network_find(vm, "vnet1"));
     assert_false(vm->networks[0].linked);
     assert_string_equal(vm->networks[0].source, "br0");
     assert_true(vm->graphics[0].port == 5900 && vm->graphics[0].tls_port == -1);
