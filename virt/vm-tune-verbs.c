@@ -15,6 +15,7 @@
 #include "virt/vm-change.h"
 
 #define BOUND_MAX (INT64_C(1) << 50)
+#define NETWORK_BOUND_MAX (INT64_C(1000) * UINT32_MAX) /* libvirt has 32 bits for each thousand */
 #define PARAMS_MAX 32
 #define NETWORK_PARAMS_MAX 16 /* libvirt 9.0 refuses to be asked for more */
 
@@ -43,9 +44,11 @@ struct tune_args {
     struct bound cpu_shares, cpu_period, cpu_quota;
 };
 
-#define BOUND(record, member, wire_name, text)                                                     \
-    PARAM(record, member.value, wire_name, .type = PARAM_SIZE, .maximum = BOUND_MAX,               \
+#define BOUND_UP_TO(most, record, member, wire_name, text)                                         \
+    PARAM(record, member.value, wire_name, .type = PARAM_SIZE, .maximum = (most),                  \
           .present = PRESENT(record, member.given), .about = (text))
+#define BOUND(...) BOUND_UP_TO(BOUND_MAX, __VA_ARGS__)
+#define NETWORK_BOUND(...) BOUND_UP_TO(NETWORK_BOUND_MAX, network_bounds, __VA_ARGS__)
 
 #define BOUND_COUNT(record, member, wire_name, text)                                               \
     PARAM(record, member.value, wire_name, .type = PARAM_INTEGER, .minimum = 0,                    \
@@ -79,18 +82,21 @@ static const struct param disk_bound_members[] = {
 static const struct param network_bound_members[] = {
     PARAM(network_bounds, network, "network", .type = PARAM_TEXT, .required = true, .minimum = 1,
           .maximum = 255, .about = "Its MAC address, or its device on this host (vnet0)."),
-    BOUND(network_bounds, in, "receive",
-          "What the guest receives, in bytes a second, whole thousands of them; 0: no bound."),
-    BOUND(network_bounds, in_peak, "receivePeak",
-          "The same while it bursts, in bytes a second, whole thousands of them; 0: as 'receive'."),
-    BOUND(network_bounds, in_burst, "receiveBurst",
-          "What it may receive at the peak, in bytes, a multiple of 1024; 0: none."),
-    BOUND(network_bounds, out, "send",
-          "What the guest sends, in bytes a second, whole thousands of them; 0: no bound."),
-    BOUND(network_bounds, out_peak, "sendPeak",
-          "The same while it bursts, in bytes a second, whole thousands of them; 0: as 'send'."),
-    BOUND(network_bounds, out_burst, "sendBurst",
-          "What it may send at the peak, in bytes, a multiple of 1024; 0: none."),
+    NETWORK_BOUND(
+        in, "receive",
+        "What the guest receives, in bytes a second, whole thousands of them; 0: no bound."),
+    NETWORK_BOUND(
+        in_peak, "receivePeak",
+        "The same while it bursts, in bytes a second, whole thousands of them; 0: as 'receive'."),
+    NETWORK_BOUND(in_burst, "receiveBurst",
+                  "What it may receive at the peak, in bytes, a multiple of 1024; 0: none."),
+    NETWORK_BOUND(out, "send",
+                  "What the guest sends, in bytes a second, whole thousands of them; 0: no bound."),
+    NETWORK_BOUND(
+        out_peak, "sendPeak",
+        "The same while it bursts, in bytes a second, whole thousands of them; 0: as 'send'."),
+    NETWORK_BOUND(out_burst, "sendBurst",
+                  "What it may send at the peak, in bytes, a multiple of 1024; 0: none."),
     { 0 },
 };
 
@@ -128,53 +134,67 @@ put(struct list *list, const char *field, int type, uint64_t value)
         item->value.ul = value;
 }
 
-/* ---- disks ---- */
-
-struct disk_field {
+/* A bound as libvirt has it. */
+struct field {
     const char *name;
     size_t offset; /* of the struct bound */
+    unsigned unit; /* libvirt counts in these */
 };
 
-#define DISK_FIELD(member, name)                                                                   \
+#define FIELD(record, member, name, unit)                                                          \
     {                                                                                              \
-        name, offsetof(struct disk_bounds, member)                                                 \
+        name, offsetof(struct record, member), unit                                                \
     }
-static const struct disk_field disk_fields[] = {
-    DISK_FIELD(bytes, VIR_DOMAIN_BLOCK_IOTUNE_TOTAL_BYTES_SEC),
-    DISK_FIELD(read_bytes, VIR_DOMAIN_BLOCK_IOTUNE_READ_BYTES_SEC),
-    DISK_FIELD(write_bytes, VIR_DOMAIN_BLOCK_IOTUNE_WRITE_BYTES_SEC),
-    DISK_FIELD(iops, VIR_DOMAIN_BLOCK_IOTUNE_TOTAL_IOPS_SEC),
-    DISK_FIELD(read_iops, VIR_DOMAIN_BLOCK_IOTUNE_READ_IOPS_SEC),
-    DISK_FIELD(write_iops, VIR_DOMAIN_BLOCK_IOTUNE_WRITE_IOPS_SEC),
-    DISK_FIELD(bytes_burst, VIR_DOMAIN_BLOCK_IOTUNE_TOTAL_BYTES_SEC_MAX),
-    DISK_FIELD(read_bytes_burst, VIR_DOMAIN_BLOCK_IOTUNE_READ_BYTES_SEC_MAX),
-    DISK_FIELD(write_bytes_burst, VIR_DOMAIN_BLOCK_IOTUNE_WRITE_BYTES_SEC_MAX),
-    DISK_FIELD(iops_burst, VIR_DOMAIN_BLOCK_IOTUNE_TOTAL_IOPS_SEC_MAX),
-    DISK_FIELD(read_iops_burst, VIR_DOMAIN_BLOCK_IOTUNE_READ_IOPS_SEC_MAX),
-    DISK_FIELD(write_iops_burst, VIR_DOMAIN_BLOCK_IOTUNE_WRITE_IOPS_SEC_MAX),
-};
 
 static const struct bound *
-bound_of(const void *bounds, size_t offset)
+bound_of(const void *bounds, const struct field *field)
 {
-    return (const struct bound *)(const void *)((const char *)bounds + offset);
+    return (const struct bound *)(const void *)((const char *)bounds + field->offset);
 }
 
+/* What the caller calls it, of whose record 'members' are. */
+static const char *
+wire_name(const struct param *members, const struct field *field)
+{
+    while (members->offset != field->offset)
+        members++;
+    return members->name;
+}
+
+/* What stands, but for what is given. */
 static void
-merge_disk(const struct disk_bounds *bounds, struct list *now, struct list *ret_wanted)
+merge(const struct field *fields, size_t count, int type, const void *bounds, struct list *now,
+      struct list *ret_wanted)
 {
     *ret_wanted = (struct list){ .count = 0 };
-    for (size_t i = 0; i < ARRAY_COUNT(disk_fields); i++) {
-        const struct disk_field *field = &disk_fields[i];
-        const struct bound *bound = bound_of(bounds, field->offset);
-        virTypedParameterPtr item = find_item(now, field->name);
+    for (size_t i = 0; i < count; i++) {
+        const struct bound *bound = bound_of(bounds, &fields[i]);
+        const virTypedParameter *item = find_item(now, fields[i].name);
+        uint64_t stands = !item                                ? 0
+                          : item->type == VIR_TYPED_PARAM_UINT ? item->value.ui
+                                                               : item->value.ul;
 
-        put(ret_wanted, field->name, VIR_TYPED_PARAM_ULLONG,
-            bound->given ? bound->value
-            : item       ? item->value.ul
-                         : 0);
+        put(ret_wanted, fields[i].name, type,
+            bound->given ? bound->value / fields[i].unit : stands);
     }
 }
+
+/* ---- disks ---- */
+
+static const struct field disk_fields[] = {
+    FIELD(disk_bounds, bytes, VIR_DOMAIN_BLOCK_IOTUNE_TOTAL_BYTES_SEC, 1),
+    FIELD(disk_bounds, read_bytes, VIR_DOMAIN_BLOCK_IOTUNE_READ_BYTES_SEC, 1),
+    FIELD(disk_bounds, write_bytes, VIR_DOMAIN_BLOCK_IOTUNE_WRITE_BYTES_SEC, 1),
+    FIELD(disk_bounds, iops, VIR_DOMAIN_BLOCK_IOTUNE_TOTAL_IOPS_SEC, 1),
+    FIELD(disk_bounds, read_iops, VIR_DOMAIN_BLOCK_IOTUNE_READ_IOPS_SEC, 1),
+    FIELD(disk_bounds, write_iops, VIR_DOMAIN_BLOCK_IOTUNE_WRITE_IOPS_SEC, 1),
+    FIELD(disk_bounds, bytes_burst, VIR_DOMAIN_BLOCK_IOTUNE_TOTAL_BYTES_SEC_MAX, 1),
+    FIELD(disk_bounds, read_bytes_burst, VIR_DOMAIN_BLOCK_IOTUNE_READ_BYTES_SEC_MAX, 1),
+    FIELD(disk_bounds, write_bytes_burst, VIR_DOMAIN_BLOCK_IOTUNE_WRITE_BYTES_SEC_MAX, 1),
+    FIELD(disk_bounds, iops_burst, VIR_DOMAIN_BLOCK_IOTUNE_TOTAL_IOPS_SEC_MAX, 1),
+    FIELD(disk_bounds, read_iops_burst, VIR_DOMAIN_BLOCK_IOTUNE_READ_IOPS_SEC_MAX, 1),
+    FIELD(disk_bounds, write_iops_burst, VIR_DOMAIN_BLOCK_IOTUNE_WRITE_IOPS_SEC_MAX, 1),
+};
 
 /* QEMU's rules.  disk_fields are in threes, of all, of reads and of writes; the first half are bounds, the
    others bursts, each as far behind its bound. */
@@ -188,14 +208,14 @@ check_disk(const struct list *wanted, const char *disk, struct error **err)
             return error_param(err, "disks",
                                "would have '%s' both a bound of all ('%s') and one of reads or "
                                "writes: pass 0 for what it has",
-                               disk, disk_fields[i].name);
+                               disk, wire_name(disk_bound_members, &disk_fields[i]));
     for (size_t i = 0; i < ARRAY_COUNT(disk_fields) / 2; i++) {
         uint64_t burst = items[i + ARRAY_COUNT(disk_fields) / 2].value.ul;
 
         if (burst && (!items[i].value.ul || burst < items[i].value.ul))
             return error_param(err, "disks",
                                "would have '%s' a burst without a bound ('%s') that is no larger",
-                               disk, disk_fields[i].name);
+                               disk, wire_name(disk_bound_members, &disk_fields[i]));
     }
     return true;
 }
@@ -208,7 +228,7 @@ tune_disk(virDomainPtr domain, const struct disk_bounds *bounds, const char *tar
 
     if (virDomainGetBlockIoTune(domain, target, now.items, &now.count, affect) < 0)
         return virt_fail(err, domain, "cannot read the bounds of disk '%s'", bounds->disk);
-    merge_disk(bounds, &now, &wanted);
+    merge(disk_fields, ARRAY_COUNT(disk_fields), VIR_TYPED_PARAM_ULLONG, bounds, &now, &wanted);
     virTypedParamsClear(now.items, now.count);
     if (!check_disk(&wanted, bounds->disk, err))
         return false;
@@ -218,54 +238,28 @@ tune_disk(virDomainPtr domain, const struct disk_bounds *bounds, const char *tar
 
 /* ---- networks ---- */
 
-struct network_field {
-    const char *name;
-    size_t offset;
-    unsigned unit; /* libvirt counts in these */
-};
-
-#define NETWORK_FIELD(member, name, unit)                                                          \
-    {                                                                                              \
-        name, offsetof(struct network_bounds, member), unit                                        \
-    }
 /* Kilobytes a second are of 1,000 for tc, which libvirt hands them to, and a burst's of 1,024. */
-static const struct network_field network_fields[] = {
-    NETWORK_FIELD(in, VIR_DOMAIN_BANDWIDTH_IN_AVERAGE, 1000),
-    NETWORK_FIELD(in_peak, VIR_DOMAIN_BANDWIDTH_IN_PEAK, 1000),
-    NETWORK_FIELD(in_burst, VIR_DOMAIN_BANDWIDTH_IN_BURST, 1024),
-    NETWORK_FIELD(out, VIR_DOMAIN_BANDWIDTH_OUT_AVERAGE, 1000),
-    NETWORK_FIELD(out_peak, VIR_DOMAIN_BANDWIDTH_OUT_PEAK, 1000),
-    NETWORK_FIELD(out_burst, VIR_DOMAIN_BANDWIDTH_OUT_BURST, 1024),
+static const struct field network_fields[] = {
+    FIELD(network_bounds, in, VIR_DOMAIN_BANDWIDTH_IN_AVERAGE, 1000),
+    FIELD(network_bounds, in_peak, VIR_DOMAIN_BANDWIDTH_IN_PEAK, 1000),
+    FIELD(network_bounds, in_burst, VIR_DOMAIN_BANDWIDTH_IN_BURST, 1024),
+    FIELD(network_bounds, out, VIR_DOMAIN_BANDWIDTH_OUT_AVERAGE, 1000),
+    FIELD(network_bounds, out_peak, VIR_DOMAIN_BANDWIDTH_OUT_PEAK, 1000),
+    FIELD(network_bounds, out_burst, VIR_DOMAIN_BANDWIDTH_OUT_BURST, 1024),
 };
 
 static bool
 check_network(const struct network_bounds *bounds, size_t n, struct error **err)
 {
     for (size_t i = 0; i < ARRAY_COUNT(network_fields); i++) {
-        const struct network_field *field = &network_fields[i];
-        _cleanup_free_ char *place = xprintf("networks[%zu]", n);
+        const struct field *field = &network_fields[i];
+        _cleanup_free_ char *place =
+            xprintf("networks[%zu].%s", n, wire_name(network_bound_members, field));
 
-        if (bound_of(bounds, field->offset)->value % field->unit)
-            return error_param(err, place, "has a bound of '%s' that is no multiple of %u bytes",
-                               field->name, field->unit);
+        if (bound_of(bounds, field)->value % field->unit)
+            return error_param(err, place, "must be a multiple of %u bytes", field->unit);
     }
     return true;
-}
-
-static void
-merge_network(const struct network_bounds *bounds, struct list *now, struct list *ret_wanted)
-{
-    *ret_wanted = (struct list){ .count = 0 };
-    for (size_t i = 0; i < ARRAY_COUNT(network_fields); i++) {
-        const struct network_field *field = &network_fields[i];
-        const struct bound *bound = bound_of(bounds, field->offset);
-        virTypedParameterPtr item = find_item(now, field->name);
-
-        put(ret_wanted, field->name, VIR_TYPED_PARAM_UINT,
-            bound->given ? bound->value / field->unit
-            : item       ? item->value.ui
-                         : 0);
-    }
 }
 
 static bool
@@ -276,7 +270,7 @@ tune_network(virDomainPtr domain, const struct network_bounds *bounds, const cha
 
     if (virDomainGetInterfaceParameters(domain, mac, now.items, &now.count, affect) < 0)
         return virt_fail(err, domain, "cannot read the bounds of network '%s'", bounds->network);
-    merge_network(bounds, &now, &wanted);
+    merge(network_fields, ARRAY_COUNT(network_fields), VIR_TYPED_PARAM_UINT, bounds, &now, &wanted);
     virTypedParamsClear(now.items, now.count);
     return virDomainSetInterfaceParameters(domain, mac, wanted.items, wanted.count, affect) == 0 ||
            virt_fail(err, domain, "cannot set the bounds of network '%s'", bounds->network);

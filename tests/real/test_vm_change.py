@@ -273,6 +273,7 @@ def test_disks_are_bounded_and_cpus_where_the_host_can(client, virt_host, guest)
     for wrong in ({"bytes": MIB}, {"readBytesBurst": 1}, {"readIopsBurst": 10}, {"writeIops": 0}):
         error = client.error("vm.tune", {"vm": guest, "disks": [{"disk": "vda", **wrong}]})
         assert error.name == "InvalidParams", (wrong, error)
+        assert "_sec" not in error.message, error  # by our names, not by libvirt's
     client.call("vm.tune", {"vm": guest, "disks": [{"disk": "vda", "readBytes": 0, "writeBytes": 0, "writeIops": 0, "writeIopsBurst": 0}]})
     assert bounds() == {} and bounds("--inactive") == {}
     error = client.error("vm.tune", {"vm": guest, "cpuQuota": 50000, "scope": "live"})

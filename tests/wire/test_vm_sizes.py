@@ -142,6 +142,9 @@ def test_a_bound_that_cannot_be_changes_nothing(client):
     for params in ({}, {"networks": [{"network": MAC, "receive": 1001}]}, {"cpuQuota": 10}, {"cpuShares": 1},
                    {"disks": [{"disk": "vda", "bytes": -1}]}, {"disks": [{"bytes": 1}]}):
         assert client.error("vm.tune", {"vm": "web1", **params}).name == "InvalidParams", params
+    for bound, value in (("receive", 1001), ("sendBurst", 1000), ("receive", 1000 << 32)):  # the last is 0 in 32 bits
+        error = client.error("vm.tune", {"vm": "web1", "networks": [{"network": MAC, bound: value}]})
+        assert error.data["param"] == f"networks[0].{bound}", error
     for params, kind in (({"disks": [{"disk": "vdz", "bytes": 1}]}, "disk"),
                          ({"networks": [{"network": "vnet9", "receive": 1000}]}, "network")):
         error = client.error("vm.tune", {"vm": "web1", **params})
