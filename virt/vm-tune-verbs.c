@@ -310,22 +310,6 @@ is_missing(const char *kind, const char *id, const char *side, struct error **er
     return error_data_text(err, "id", "%s", id);
 }
 
-static bool
-require_devices(const struct tune_args *args, const struct vm *vm, const char *side,
-                struct error **err)
-{
-    const struct disk_bounds *disks = args->disks.all;
-    const struct network_bounds *networks = args->networks.all;
-
-    for (size_t i = 0; vm && i < args->disks.count; i++)
-        if (!vm_disk_find(vm, disks[i].disk))
-            return is_missing("disk", disks[i].disk, side, err);
-    for (size_t i = 0; vm && i < args->networks.count; i++)
-        if (!vm_network_find(vm, networks[i].network))
-            return is_missing("network", networks[i].network, side, err);
-    return true;
-}
-
 /* What the definition calls a device may be another word than what runs does: vnet0 is of the latter only. */
 struct tune_state {
     struct change_use change;
@@ -360,6 +344,22 @@ target_of(const struct tune_state *state, const char *name)
     if (!disk && state->config)
         disk = vm_disk_find(state->config, name);
     return disk ? disk->target : name;
+}
+
+static bool
+require_devices(const struct tune_args *args, const struct tune_state *state, const struct vm *vm,
+                const char *side, struct error **err)
+{
+    const struct disk_bounds *disks = args->disks.all;
+    const struct network_bounds *networks = args->networks.all;
+
+    for (size_t i = 0; vm && i < args->disks.count; i++)
+        if (!vm_disk_find(vm, target_of(state, disks[i].disk)))
+            return is_missing("disk", disks[i].disk, side, err);
+    for (size_t i = 0; vm && i < args->networks.count; i++)
+        if (!vm_network_find(vm, mac_of(state, networks[i].network)))
+            return is_missing("network", networks[i].network, side, err);
+    return true;
 }
 
 static bool
@@ -409,8 +409,8 @@ look(struct call *call, virDomainPtr *ret_domain, struct error **err)
     if (!state->live && !state->config &&
         !change_read(call, NULL, &state->live, &state->config, err))
         return false;
-    return require_devices(args, state->live, "the VM as it runs", err) &&
-           (state->live || require_devices(args, state->config, "the definition of the VM", err));
+    return require_devices(args, state, state->live, "the VM as it runs", err) &&
+           require_devices(args, state, state->config, "the definition of the VM", err);
 }
 
 static enum outcome

@@ -282,6 +282,18 @@ def test_disks_are_bounded_and_cpus_where_the_host_can(client, virt_host, guest)
     assert described(virt_host, guest, "--inactive").findtext("cputune/quota") == "50000"
 
 
+def test_bounds_of_what_only_one_side_has_change_neither(client, virt_host, guest):
+    mac = "52:54:00:ab:cd:01"
+    client.call("vm.attachNetwork", {"vm": guest, "network": {"kind": "bridge", "source": "br0", "mac": mac}, "scope": "live"})
+    bounds = {"disks": [{"disk": "vda", "readIops": 100}], "networks": [{"network": mac, "receive": 1000}]}
+    for scope in ("both", "config"):
+        error = client.error("vm.tune", {"vm": guest, "scope": scope, **bounds})
+        assert error.name == "NotFound" and error.data["id"] == mac and "definition" in error.message, error
+    for side in ((), ("--inactive",)):
+        assert described(virt_host, guest, *side).find("devices/disk/iotune") is None, side
+    client.call("vm.detachNetwork", {"vm": guest, "network": mac})
+
+
 def test_a_disk_of_a_vm_that_is_off(client, virt_host, images):
     client.call("image.create", {"repository": images, "image": "root", "size": 8 * MIB})
     client.call("image.create", {"repository": images, "image": "data", "size": 8 * MIB, "format": "qcow2"})
