@@ -18,14 +18,13 @@
 #define GUEST_SEES_WITHIN_MS 10000
 #define GUEST_LOOKS_EACH_MS 100
 
-/* Nothing but the most is to be changed, which can only be done to a definition. */
+/* The most is given, which only a definition takes. */
 static bool
-leave_live(struct call *call, struct error **err)
+require_config(const struct call *call, struct error **err)
 {
     const struct change_args *args = call->args;
-    struct change_use *state = call->state;
+    const struct change_use *state = call->state;
 
-    state->live = false;
     if (state->config)
         return true;
     error_set(err, ERROR_WRONG_STATE,
@@ -77,8 +76,9 @@ look_memory(struct call *call, virDomainPtr *ret_domain, struct error **err)
 
     if (!check_memory_args(args, err) || !change_look(call, ret_domain, err))
         return false;
-    if (!args->has_memory && state->live && !leave_live(call, err))
+    if (args->has_max_memory && !require_config(call, err))
         return false;
+    state->live = state->live && args->has_memory;
     if (!change_read(call, NULL, &live, &config, err))
         return false;
     return check_memory_against(args, live, live ? live->memory_max : 0, "the VM as it runs",
@@ -146,8 +146,9 @@ look_cpus(struct call *call, virDomainPtr *ret_domain, struct error **err)
         return error_param(err, "cpus", "is missing: give it, or 'maxCpus', or both");
     if (!change_look(call, ret_domain, err))
         return false;
-    if (!args->cpus && state->live && !leave_live(call, err))
+    if (args->max_cpus && !require_config(call, err))
         return false;
+    state->live = state->live && args->cpus;
     if (!change_read(call, NULL, &live, &config, err))
         return false;
     return check_cpus_against(args, live, live ? live->cpus_max : 0, "the VM as it runs", err) &&

@@ -70,7 +70,9 @@ def test_memory_out_of_bounds_changes_nothing(client):
                           ({"memory": 900 * MIB, "maxMemory": 800 * MIB, "scope": "config"}, "memory")):
         error = client.error("vm.setMemory", {"vm": "web1", **params})
         assert error.name == "InvalidParams" and error.data["param"] == param, (params, error)
-    assert client.error("vm.setMemory", {"vm": "web1", "maxMemory": 2048 * MIB, "scope": "live"}).name == "WrongState"
+    for params in ({}, {"memory": 600 * MIB}):
+        error = client.error("vm.setMemory", {"vm": "web1", "maxMemory": 2048 * MIB, "scope": "live", **params})
+        assert error.name == "WrongState", (params, error)
     assert (memory(client), memory(client, True)) == before
 
 
@@ -87,6 +89,9 @@ def test_cpus_are_set_for_what_runs_and_for_what_is_defined(client):
     for params in ({}, {"cpus": 5}, {"cpus": 3, "maxCpus": 2, "scope": "config"}, {"cpus": 0}):
         error = client.error("vm.setCpus", {"vm": "web1", **params})
         assert error.name == "InvalidParams" and error.data["param"] == "cpus", (params, error)
+    for params in ({}, {"cpus": 2}):
+        error = client.error("vm.setCpus", {"vm": "web1", "maxCpus": 4, "scope": "live", **params})
+        assert error.name == "WrongState", (params, error)
     assert cpus(client) == (3, 4) and cpus(client, True) == (2, 2)
 
 
