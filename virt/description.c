@@ -393,6 +393,11 @@ check_console(const struct console_description *console, struct error **err)
     if (console && console->listen && inet_pton(AF_INET, console->listen, &address) != 1 &&
         inet_pton(AF_INET6, console->listen, &address) != 1)
         return error_param(err, "console.listen", "must be an IP address: 127.0.0.1, ::1, 0.0.0.0");
+    /* QEMU takes a path as well: of whatever it may read on this host. */
+    if (console && console->keymap &&
+        strspn(console->keymap, SERIAL_CHARACTERS) != strlen(console->keymap))
+        return error_param(err, "console.keymap",
+                           "must hold letters, digits, '_', '.', '+' and '-' only: en-us");
     return true;
 }
 

@@ -70,6 +70,11 @@ members_that_do_not_go_together_are_refused(void **state)
     assert_refused(BASICS ",\"console\":{\"listen\":\"example.org\"}", "console.listen",
                    "must be an IP address");
     assert_taken(BASICS ",\"console\":{\"listen\":\"::1\",\"port\":5901}");
+    assert_taken(BASICS ",\"console\":{\"keymap\":\"en-us\"}");
+    assert_refused(BASICS ",\"console\":{\"keymap\":\"/etc/passwd\"}", "console.keymap",
+                   "must hold letters");
+    assert_refused(BASICS ",\"console\":{\"keymap\":\"'><x/>\"}", "console.keymap",
+                   "must hold letters");
     assert_refused(BASICS ",\"serial\":{\"kind\":\"file\"}", "serial.path", "is missing");
     assert_refused(BASICS ",\"serial\":{\"path\":\"/x\"}", "serial.path", "is for the kind");
     assert_refused(BASICS ",\"tuning\":{\"cpuPeriod\":1000}", "tuning.cpuPeriod", "means nothing");

@@ -382,7 +382,6 @@ hostile_texts_stay_texts(void **state)
         ",\"userData\":{\"%s\":\"%s\"}",
         ",\"boot\":{\"kernel\":\"/%s\",\"initrd\":\"/%s\",\"commandLine\":\"%s\"}",
         ",\"serial\":{\"kind\":\"file\",\"path\":\"/%s\"}",
-        ",\"console\":{\"keymap\":\"'><x/>\"}",
         ",\"networks\":[{\"source\":\"%s\",\"portGroup\":\"%s\",\"filter\":\"%s\"}]",
         ",\"networks\":[{\"kind\":\"bridge\",\"source\":\"%s\"}]",
     };
