@@ -101,7 +101,14 @@ find_member(const struct flag *flag, const char *name, size_t length)
     return NULL;
 }
 
-/* The record within that a member names before its dot, made if need be. */
+static bool
+refuse_twice(const struct flag *flag, const char *name, struct error **err)
+{
+    return error_set(err, ERROR_INVALID_PARAMS, "--%s %s is given twice", flag->name, name);
+}
+
+/* The record within that a member names before its dot, made if need be; NULL: JSON that came before has put
+   something else there. */
 static json_t *
 inner_record(json_t *record, const struct flag *member)
 {
@@ -111,7 +118,7 @@ inner_record(json_t *record, const struct flag *member)
         inner = json_object();
         must(json_object_set_new(record, member->param, inner));
     }
-    return inner;
+    return json_is_object(inner) ? inner : NULL;
 }
 
 static bool
@@ -123,8 +130,8 @@ set_value(const struct flag *flag, const struct flag *member, const char *name, 
     struct flag shown = *member;
 
     shown.name = named; /* in errors */
-    if (present && member->type != FLAG_TEXTS)
-        return error_set(err, ERROR_INVALID_PARAMS, "--%s is given twice", named);
+    if (present && (member->type != FLAG_TEXTS || !json_is_array(present)))
+        return refuse_twice(flag, name, err);
     if (!value_parse(&shown, text, &value, err))
         return false;
     if (member->type == FLAG_TEXTS) {
@@ -154,6 +161,8 @@ add_item(const struct flag *flag, const char *item, json_t *record, struct error
             return refuse_member(flag, name, err);
         within = member;
         record = inner_record(record, member);
+        if (!record)
+            return refuse_twice(flag, name, err);
     }
     member = find_member(within, at, strlen(at));
     if (!member || (item[length] != '=' && member->type != FLAG_BOOL))

@@ -36,7 +36,9 @@ static const char document[] =
     "{\"name\":\"vm.define\",\"summary\":\"Define.\",\"x-kind\":\"changes\",\"params\":["
     DOCUMENT_PARAM("console", "record", DOCUMENT_RECORD("",
         DOCUMENT_MEMBER("kind", "choice", ",\"enum\":[\"vnc\",\"spice\"]") ","
-        DOCUMENT_MEMBER("listen", "text", "")), "") ","
+        DOCUMENT_MEMBER("listen", "text", "") ","
+        DOCUMENT_MEMBER("names", "texts", "") ","
+        DOCUMENT_MEMBER("tls", "record", "," DOCUMENT_RECORD("", DOCUMENT_MEMBER("port", "integer", "")))), "") ","
     DOCUMENT_PARAM("disks", "records", "\"items\":{" DOCUMENT_RECORD("\"repository\"",
         DOCUMENT_MEMBER("repository", "name", "") ","
         DOCUMENT_MEMBER("bootOrder", "integer", ",\"minimum\":1") ","

@@ -161,6 +161,10 @@ mistakes_in_records_are_told_with_what_was_meant(void **state)
                    "--console kind: 'vnv' is not one of vnc, spice");
     assert_refused("vm define --console kind=vnc kind=spice", "--console kind is given twice");
     assert_refused("vm define --console kind=vnc {}", "--console is given twice");
+    assert_refused("vm define --console '{\"tls\": 5}' tls.port=1",
+                   "--console tls.port is given twice");
+    assert_refused("vm define --console '{\"names\": 5}' names=a",
+                   "--console names is given twice");
 }
 
 static void
