@@ -58,12 +58,6 @@ save_done(struct call *call)
 
 /* ---- vm.save ---- */
 
-static void
-write_vm(struct call *call, const struct vm *vm)
-{
-    vm_write(vm, NULL, call_result(call));
-}
-
 static enum outcome
 save_look(struct call *call)
 {
@@ -94,8 +88,14 @@ save_look(struct call *call)
                           (!args->state                          ? 0
                            : strcmp(args->state, "running") == 0 ? VIR_DOMAIN_SAVE_RUNNING
                                                                  : VIR_DOMAIN_SAVE_PAUSED);
-    write_vm(call, vm);
     return call_complete(call, NULL);
+}
+
+/* As vm.status has it, which names the images of its disks. */
+static enum outcome
+save_tell(struct call *call)
+{
+    return vm_answer_state(call, ~VM_BIT(VM_SHUTOFF));
 }
 
 static void
@@ -221,8 +221,13 @@ restore_look(struct call *call)
         error_data_text(&error, "needs", "saved memory");
         return call_fail(call, error);
     }
-    write_vm(call, vm);
     return call_complete(call, NULL);
+}
+
+static enum outcome
+restore_tell(struct call *call)
+{
+    return vm_answer_state(call, VM_BIT(VM_SHUTOFF) | VM_BIT(VM_CRASHED));
 }
 
 static enum outcome
@@ -275,12 +280,13 @@ const struct verb vm_save_verbs[] = {
                          .about = "How it is to go on later; without this, as it is now."),
                    PARAM(save_args, bypass_cache, "bypassCache", .type = PARAM_BOOL,
                          .about = "Write past the host's cache, which then keeps what is in it.")),
-        .steps = STEPS(
-            VM_FIND_STEP, { "look at it", save_look, .pool = POOL_VIRT, .responds = true },
-            { "begin", save_begin, .pool = POOL_LOOP }, { "save", save_follow, .pool = POOL_VIRT },
-            { "stop saving", save_stop, .pool = POOL_VIRT, .when = ON_FAILURE,
-              .only_if = is_saving },
-            { "tell", save_answer, .pool = POOL_LOOP }),
+        .steps = STEPS(VM_FIND_STEP, { "look at it", save_look, .pool = POOL_VIRT },
+                       { "tell what it is", save_tell, .pool = POOL_LOOP, .responds = true },
+                       { "begin", save_begin, .pool = POOL_LOOP },
+                       { "save", save_follow, .pool = POOL_VIRT },
+                       { "stop saving", save_stop, .pool = POOL_VIRT, .when = ON_FAILURE,
+                         .only_if = is_saving },
+                       { "tell", save_answer, .pool = POOL_LOOP }),
         .state_size = sizeof(struct save_state),
         .state_done = save_done,
     },
@@ -297,10 +303,10 @@ const struct verb vm_save_verbs[] = {
                                .about = "Let its cpus wait for vm.resume."),
                          PARAM(restore_args, bypass_cache, "bypassCache", .type = PARAM_BOOL,
                                .about = "Read past the host's cache.")),
-        .steps =
-            STEPS(VM_FIND_STEP, { "look at it", restore_look, .pool = POOL_VIRT, .responds = true },
-                  { "restore", restore_run, .pool = POOL_VIRT },
-                  { "tell", restore_answer, .pool = POOL_LOOP }),
+        .steps = STEPS(VM_FIND_STEP, { "look at it", restore_look, .pool = POOL_VIRT },
+                       { "tell what it is", restore_tell, .pool = POOL_LOOP, .responds = true },
+                       { "restore", restore_run, .pool = POOL_VIRT },
+                       { "tell", restore_answer, .pool = POOL_LOOP }),
         .state_size = sizeof(struct vm_use),
         .state_done = vm_state_done,
     },

@@ -213,7 +213,8 @@ def test_memory_is_saved_and_restored(client):
     error = client.error("vm.restore", {"vm": "web1"})
     assert (error.name, error.data["needs"]) == ("WrongState", "saved memory")
     client.call("vm.start", {"vm": "web1"})
-    assert client.call("vm.save", {"vm": "web1"}, id="save1")["state"] == "running"
+    answer = client.call("vm.save", {"vm": "web1"}, id="save1")
+    assert answer["state"] == "running" and answer["disks"][0]["image"] == "a"
     status = ended(client, "save1")
     assert status["status"] == "done" and status["result"]["state"] == "shutoff" and status["result"]["saved"]
     assert client.call("vm.status", {"vm": "web1"}) == status["result"]
@@ -221,7 +222,8 @@ def test_memory_is_saved_and_restored(client):
     assert error.name == "WrongState" and "managedSave" in error.data["needs"]
     error = client.error("vm.define", {"name": "web1", **BASICS, "replace": True})
     assert error.name == "WrongState" and "saved memory" in error.data["needs"]
-    assert client.call("vm.restore", {"vm": "web1"}, id="restore1")["saved"]
+    answer = client.call("vm.restore", {"vm": "web1"}, id="restore1")
+    assert answer["saved"] and answer["disks"][0]["image"] == "a"
     status = ended(client, "restore1")
     assert status["status"] == "done" and status["result"]["state"] == "running" and not status["result"]["saved"]
     assert client.error("vm.restore", {"vm": "web1"}).data["state"] == "running"
