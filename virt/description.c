@@ -156,7 +156,7 @@ const struct param vm_tuning_members[] = {
     { 0 },
 };
 
-/* The same tables as one, for the check of all texts. */
+/* The same tables as one, for what is asked of all members. */
 struct whole {
     struct vm_description all;
 };
@@ -496,6 +496,27 @@ description_check(const struct vm_description *description, struct error **err)
            check_ports(description, err) && check_vm_tuning(description->tuning, err) &&
            check_disks(description, err) && check_networks(description, err) &&
            check_boot_orders(description, err);
+}
+
+static bool
+is_given(const struct param *param, const void *member)
+{
+    switch (param->type) {
+    case PARAM_BOOL: return *(const bool *)member;
+    case PARAM_SIZE:
+    case PARAM_INTEGER: return *(const uint64_t *)member != 0;
+    case PARAM_RECORDS: return ((const struct records *)member)->count > 0;
+    default: return *(const void *const *)member != NULL;
+    }
+}
+
+const char *
+description_first_given(const struct vm_description *description)
+{
+    for (const struct param *param = whole_params; param->name; param++)
+        if (!param->fallback && is_given(param, (const char *)description + param->offset))
+            return param->name;
+    return NULL;
 }
 
 const char *

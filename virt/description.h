@@ -187,6 +187,8 @@ bool network_description_check(const struct network_description *network, const 
 bool description_check_texts(const struct param *params, const void *args, const char *place,
                              struct error **err) _must_check_;
 
+/* The first of its members that was given, as far as that can be told: not of those that have a default; or NULL. */
+const char *description_first_given(const struct vm_description *description);
 /* Which of its members only an admin may give, for Forbidden; NULL: none is given. */
 const char *description_needs_admin(const struct vm_description *description);
 

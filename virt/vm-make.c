@@ -30,13 +30,14 @@ static bool
 identify_xml(const char *xml, struct make_state *state, struct error **err)
 {
     _cleanup_(xml_freep) struct xml_document *document = NULL;
+    _cleanup_(error_freep) struct error *why = NULL;
     const struct xml_node *root;
     char text[UUID_TEXT_SIZE];
     const char *name;
     uuid_t uuid;
 
-    if (!xml_parse(NULL, xml, strlen(xml), &document, err))
-        return error_wrap(err, "parameter 'xml'");
+    if (!xml_parse(NULL, xml, strlen(xml), &document, &why))
+        return error_param(err, "xml", "cannot be read: %s", why->message);
     root = xml_root(document);
     name = xml_text(root, "name");
     if (strcmp(xml_name(root), "domain") != 0)
@@ -60,14 +61,14 @@ identify(const struct call *call, struct error **err)
     const struct vm_description *description = &args->description;
     struct make_state *state = call->state;
     const char *needs = args->xml ? "xml" : description_needs_admin(description);
+    const char *given = args->xml ? description_first_given(description) : NULL;
     char text[UUID_TEXT_SIZE];
     uuid_t uuid;
 
     if (needs && !require_admin(call, needs, err))
         return false;
-    if (args->xml && (description->name || description->memory || description->cpus ||
-                      description->disks.count || description->networks.count))
-        return error_param(err, "xml", "says all of it: the other parameters do not go with it");
+    if (given)
+        return error_param(err, "xml", "says all of it: '%s' does not go with it", given);
     if (args->xml)
         return identify_xml(args->xml, state, err);
     if (!description_check(description, err))

@@ -58,7 +58,7 @@ static bool
 refuse(const char *backend, const char *reason, struct error **err)
 {
     if (!backend)
-        return error_set(err, ERROR_INVALID_PARAMS, "it is no XML that can be read: %s", reason);
+        return error_set(err, ERROR_INVALID_PARAMS, "%s", reason);
     error_set(err, ERROR_BACKEND_FAILED, "cannot read what %s has told: %s", backend, reason);
     error_data_text(err, "backend", "%s", backend);
     return error_data_text(err, "text", "%s", reason);

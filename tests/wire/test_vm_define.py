@@ -175,11 +175,13 @@ def test_faults_name_their_place(client):
                           ({"name": "x", **BASICS, "title": "a\x07"}, "title"),
                           ({"name": "x", **BASICS, "uuid": "no"}, "uuid"),
                           ({"name": "x", **BASICS, "virtualization": "kvm"}, "virtualization"),
-                          ({"xml": "<domain/>", "name": "x"}, "xml"), ({"xml": "<a/>"}, "xml"),
+                          ({"xml": "<domain/>", "name": "x"}, "xml"), ({"xml": "<domain/>", "title": "x"}, "xml"),
+                          ({"xml": "<domain/>", "tpm": True}, "xml"), ({"xml": "<domain/>", "maxCpus": 2}, "xml"),
+                          ({"xml": "<domain/>", "console": {}}, "xml"), ({"xml": "<domain"}, "xml"), ({"xml": "<a/>"}, "xml"),
                           ({"xml": "<domain><name>x</name></domain>"}, "xml")):
         error = client.error("vm.define", params)
         assert (error.name, error.data["param"]) == ("InvalidParams", place), (params, error)
-    assert client.error("vm.define", {"xml": "<domain"}).name == "InvalidParams"
+    assert "'title' does not go" in client.error("vm.define", {"xml": "<domain/>", "title": "x"}).message
     error = client.error("vm.define", {"name": "x", **BASICS, "disks": [{"repository": "no", "image": "a"}]})
     assert error.name == "RepositoryNotFound"
     assert client.error("vm.define", {"name": "x", **BASICS, "disks": [image("no")]}).name == "ImageNotFound"
