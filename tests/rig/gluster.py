@@ -136,7 +136,7 @@ def gluster_command(cell, arguments, check):
     command = [*environment, "gluster", "--mode=script", *arguments]
     done = cell.inside(*command)
     # An agent may be asking about the same volume: glusterd takes one at a time, and refuses others.
-    while check and BUSY.search(done.stdout + done.stderr) and time.monotonic() < deadline:
+    while BUSY.search(done.stdout + done.stderr) and time.monotonic() < deadline:
         time.sleep(0.1)
         done = cell.inside(*command)
     assert not check or done.returncode == 0, f"gluster {arguments}: {done.stdout}{done.stderr}"
