@@ -42,7 +42,7 @@ disk=$(findfs LABEL=data) && mount "$disk" /data
 uevent /bin/hotplug &
 if [ "$beat" ]; then
     IFS=,
-    beat $beat >/dev/console &
+    { beat $beat; echo "guest: beat has ended"; } >/dev/console &
     unset IFS
 fi
 (
