@@ -47,8 +47,8 @@ def test_bricks_are_set_offline_whatever_is_killed_and_whoever_asks(pool, host_a
     brick, others = pool.brick(2, name, 3), [pool.brick(0, name, 0), pool.brick(1, name, 1)]
     leave, stay = ({"volume": name, "bricks": [brick], "offline": offline} for offline in (True, False))
     assert first.call("brick.setOffline", stay)["state"] == "serving"
-    begun = first.call("brick.setOffline", leave, id="first")
     with pool.paused_bricks(*others):
+        begun = first.call("brick.setOffline", leave, id="first")
         assert begun["state"] == "removing" and begun["operation"] == operations(third, name)[0]["operation"]
         assert second.call("brick.setOffline", leave, id="second") == begun  # one removal, which two drive
         refused = third.error("brick.setOffline", {**leave, "bricks": others[:1]})
@@ -56,13 +56,13 @@ def test_bricks_are_set_offline_whatever_is_killed_and_whoever_asks(pool, host_a
         cancelled = third.call("brick.setOffline", stay)
         assert (cancelled["state"], operations(third, name)) == ("serving", [])
         for client, task in ((first, "first"), (second, "second")):
-            status = client.call("task.wait", {"task": task, "timeoutMs": 30000}, timeout=35)
+            status = client.call("task.wait", {"task": task})
             assert (status["status"], status["error"]["data"]["name"]) == ("failed", "WrongState"), status
             assert "cancelled" in status["error"]["message"]
     # The cancelled one's process would be in the way of the next one's: the same file, moved by two.
     wait_for(lambda: not pool.hosts[2].moves_files(name), "the end of the cancelled removal's process")
-    begun = first.call("brick.setOffline", leave)
     with pool.paused_bricks(*others):
+        begun = first.call("brick.setOffline", leave)
         host_agents[0].kill()
         pool.hosts[2].kill_glusterd()
         wait_for(lambda: operations(second, name)[0]["status"] == "unknown", "the loss of a glusterd")
@@ -76,7 +76,7 @@ def test_bricks_are_set_offline_whatever_is_killed_and_whoever_asks(pool, host_a
         pool.hosts[2].kill_glusterd()
     wait_for(lambda: not pool.hosts[2].moves_files(name), "the end of the removal's process")
     pool.hosts[2].start_glusterd()
-    status = second.call("task.wait", {"task": "goes on", "timeoutMs": 60000}, timeout=65)
+    status = second.call("task.wait", {"task": "goes on"})
     assert status["status"] == "done" and status["result"]["state"] == "absent", status
     assert status["progress"]["unit"] == "files"
     assert brick not in bricks_of(second, name) and operations(second, name) == []
@@ -95,8 +95,8 @@ def test_a_removal_goes_in_single_moves_and_a_commit_loses_nothing(pool, agents,
     assert first.error("brick.remove", {"volume": name, "bricks": ["h:/x"]}).data["kind"] == "brick"
     assert first.error("brick.remove", {"volume": name, "bricks": bricks_of(first, name)}).name == "WrongState"
     wait_for(lambda: not pool.hosts[2].moves_files(name), "the end of another removal's process")
-    begun = first.call("brick.remove", this)
     with pool.paused_bricks(*others):
+        begun = first.call("brick.remove", this)
         assert begun["kind"] == "removal" and operations(second, name)[0]["bricks"] == [brick]
         refused = second.error("brick.remove", this)
         assert (refused.name, refused.data["operation"]) == ("WrongState", begun["operation"])
@@ -135,7 +135,7 @@ def test_files_are_given_up_by_force_only(pool, agents):
     assert client.call("task.status", {"task": "copies"})["status"] == "running"
     assert bricks_of(client, "copies") == copies
     pool.restart_bricks("copies", 3)
-    status = client.call("task.wait", {"task": "copies", "timeoutMs": 60000}, timeout=65)
+    status = client.call("task.wait", {"task": "copies"})
     assert (status["status"], status["result"]["state"]) == ("done", "absent"), status
     assert bricks_of(client, "copies") == copies[:2]
     assert client.call("brick.remove", {"volume": "copies", "bricks": copies[1:2], "replica": 1, "force": True}) == \
@@ -147,8 +147,8 @@ def test_files_are_given_up_by_force_only(pool, agents):
     folder = pool.hosts[0].mount("single")
     written = pool.hosts[0].fill(folder, 500)
     pool.hosts[0].unmount("single")
-    client.call("brick.remove", {"volume": "single", "bricks": single[2:]})
     with pool.paused_bricks(single[0]):
+        client.call("brick.remove", {"volume": "single", "bricks": single[2:]})
         pool.kill_brick(single[1])
     wait_status(client, "single", "failed")
     pool.restart_bricks("single", 3)

@@ -45,8 +45,8 @@ def volume(pool):
 def test_a_rebalance_is_told_by_every_host_whoever_is_killed(pool, host_agents, agents, volume):
     name, folder, written = volume
     first, second, third = agents
-    begun = first.call("volume.rebalance", {"volume": name})
     with pool.paused_bricks(pool.brick(0, name, 3)):
+        begun = first.call("volume.rebalance", {"volume": name})
         assert begun["volume"] == name and begun["kind"] == "rebalance"
         host_agents[0].kill()  # who began it is gone; it goes on
         refused = second.error("gluster.startVolumeRebalance", {"volume": name})
@@ -103,8 +103,8 @@ def test_a_rebalance_is_stopped_and_one_of_the_layout_moves_nothing(pool, host_a
     assert (ended["kind"], ended["status"], ended["files"]) == ("fixLayout", "completed", 0)
     # It has ended by itself: that is told, and stays told.
     assert third.call("volume.stopRebalance", {"volume": name}) == ended == operation(first, name)
-    begun = second.call("volume.rebalance", {"volume": name, "force": True})
     with pool.paused_bricks(pool.brick(0, name, 3)):
+        begun = second.call("volume.rebalance", {"volume": name, "force": True})
         assert operation(third, name)["status"] == "running"
         stopped = third.call("volume.stopRebalance", {"volume": name})
     assert (stopped["operation"], stopped["status"]) == (begun["operation"], "stopped")

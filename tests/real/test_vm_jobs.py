@@ -17,6 +17,7 @@ from rig.tiny import check_beats
 from rig.virt import domain_xml
 
 GUEST = "guest"
+SLOW = 16384  # bytes a second: a job that is still there whenever one looks
 
 
 @pytest.fixture(scope="module")
@@ -297,9 +298,9 @@ def filled(virt_host):
 def began(client, verb, **arguments):
     """A job that does not end by itself; its task."""
     task = f"{verb}-{os.urandom(4).hex()}"
-    client.call(verb, {"vm": GUEST, "disk": "vda", "bytesPerSecond": 65536, **arguments}, id=task)
+    client.call(verb, {"vm": GUEST, "disk": "vda", "bytesPerSecond": SLOW, **arguments}, id=task)
     (job,) = jobs(client, task=task)
-    assert (job["state"], job["bytesPerSecond"]) == ("running", 65536)
+    assert (job["state"], job["bytesPerSecond"]) == ("running", SLOW)
     return task
 
 
@@ -312,7 +313,7 @@ def adopted(client, kind, before):
                     if job["task"] not in (None, before)]
         return found
     wait_for(there, "the job to be adopted")
-    assert found[0]["bytesPerSecond"] == 65536
+    assert found[0]["bytesPerSecond"] == SLOW
     return found[0]["task"]
 
 

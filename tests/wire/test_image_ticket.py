@@ -501,8 +501,8 @@ def test_a_ticket_is_closed_by_its_text_or_its_id_and_then_gone(agent, client):
 
 def test_a_ticket_that_nobody_uses_fades_and_leaves_an_upload_torn(agent, client):
     make_image(client)
-    ticket = get_ticket(client, "write", timeout=1)
-    assert ticket["timeout"] == 1
+    ticket = get_ticket(client, "write", timeout=5)
+    assert ticket["timeout"] == 5
     with Http(ticket) as web:
         assert web.put(0, b"x" * 1000)[0] == 200
         wait_for(lambda: not client.call("image.tickets")["tickets"], "the ticket fades")

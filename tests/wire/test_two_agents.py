@@ -22,12 +22,20 @@ def pair(make_agent, tmp_path):
 
 
 COPY = {"repository": "slow", "image": "web1", "targetRepository": "fast"}
+SLOW = 256 << 10  # bytes a second: a copy that is still there whenever one looks
+
+
+def resume(client):
+    """At full speed: what it would go on with is as slow as what was begun."""
+    client.call("image.resume", {"repository": "fast", "image": "web1"}, id="rest")
+    client.hurry("rest")
+    return client.call("task.wait", {"task": "rest"})
 
 
 def test_another_agent_sees_a_running_copy_and_cannot_disturb_it(pair):
     first, second, raw = pair
     with first.connect() as one, second.connect() as two:
-        one.call("image.copy", dict(COPY, bytesPerSecond=2 << 20), id="running")
+        one.call("image.copy", dict(COPY, bytesPerSecond=SLOW), id="running")
         status = two.call("image.status", {"repository": "fast", "image": "web1"})
         assert status["state"] == "broken" and status["copy"]["active"] is True
         assert status["copy"]["host"] == one.call("host.info")["hostId"] and status["copy"]["task"] == "running"
@@ -45,12 +53,12 @@ def test_another_agent_sees_a_running_copy_and_cannot_disturb_it(pair):
 def test_another_agent_continues_what_a_killed_one_left(pair):
     first, second, raw = pair
     with first.connect() as one:
-        one.call("image.copy", dict(COPY, bytesPerSecond=4 << 20), id="killed")
+        one.call("image.copy", dict(COPY, bytesPerSecond=SLOW), id="killed")
     first.kill()
     with second.connect() as two:
         status = two.call("image.status", {"repository": "fast", "image": "web1"})
         assert status["state"] == "broken" and status["copy"]["active"] is False
-        ended = two.run("image.resume", {"repository": "fast", "image": "web1"}, timeout=120)
+        ended = resume(two)
         assert ended["status"] == "done", ended
         assert two.call("image.status", {"repository": "fast", "image": "web1"})["generation"] == 1
     assert same(data_path(first.folder / "fast", "web1"), raw)
@@ -59,7 +67,7 @@ def test_another_agent_continues_what_a_killed_one_left(pair):
 def test_on_crash_resume_is_done_by_the_agent_itself_without_an_owner(pair):
     first, second, raw = pair
     with first.connect() as one:
-        one.call("image.copy", dict(COPY, bytesPerSecond=4 << 20, onCrash="resume"), id="policy")
+        one.call("image.copy", dict(COPY, bytesPerSecond=SLOW, onCrash="resume"), id="policy")
         assert one.call("image.status", {"repository": "fast", "image": "web1"})["copy"]["onCrash"] == "resume"
     first.restart()
     with first.connect() as one:
@@ -79,14 +87,14 @@ def test_on_crash_resume_is_done_by_the_agent_itself_without_an_owner(pair):
 def test_a_copy_that_was_aborted_is_not_taken_up_again_at_the_next_start(pair):
     first, _, raw = pair
     with first.connect() as one:
-        one.call("image.copy", dict(COPY, bytesPerSecond=1 << 20, onCrash="resume"), id="unwanted")
+        one.call("image.copy", dict(COPY, bytesPerSecond=SLOW, onCrash="resume"), id="unwanted")
         one.call("task.abort", {"task": "unwanted"})
         assert one.call("task.wait", {"task": "unwanted"})["status"] == "aborted"
         assert one.call("image.status", {"repository": "fast", "image": "web1"})["copy"]["onCrash"] == "leave"
     first.restart()
     with first.connect() as one:
         assert one.call("image.status", {"repository": "fast", "image": "web1"})["copy"]["active"] is False
-        assert one.run("image.resume", {"repository": "fast", "image": "web1"}, timeout=120)["status"] == "done"
+        assert resume(one)["status"] == "done"
     assert same(data_path(first.folder / "fast", "web1"), raw)
 
 
