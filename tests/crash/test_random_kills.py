@@ -67,7 +67,7 @@ def test_killed_at_random_moments_no_state_is_ever_wrong(make_agent, tmp_path):
             assert "error" not in reply or reply["error"]["data"]["name"] in ("ImageInUse", "ImageBroken"), \
                 (method, params, reply)
             try:
-                ended = client.call("task.status", {"task": id}, timeout=20)["status"]
+                ended = client.call("task.status", {"task": id})["status"]
             except Exception:
                 ended = "forgotten"
         agent.kill()

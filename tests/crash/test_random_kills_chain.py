@@ -50,7 +50,7 @@ def test_killed_at_random_moments_a_chain_shows_what_it_did(make_agent, tmp_path
             # An unfinished snapshot shares the data, and stands on the base; a base may be marked by a merge.
             assert "error" not in reply or reply["error"]["data"]["name"] in (
                 "WrongState", "ImageInUse", "ImageHasDependents", "ImageBroken"), reply
-            ended = client.call("task.status", {"task": id}, timeout=20)["status"]
+            ended = client.call("task.status", {"task": id})["status"]
         agent.kill()
         client.closed.wait(30)
         if ended in (None, "running"):

@@ -8,8 +8,9 @@ import os
 import random
 import time
 
-from rig.images import random_raw
 from rig.client import RpcError
+from rig.gluster import wait_for
+from rig.images import random_raw
 
 KILLS = int(os.environ.get("HOSTLER_KILLS", "12"))
 SIZE = 6 << 20
@@ -68,10 +69,7 @@ def test_killed_at_random_moments_no_state_is_ever_wrong(pair, place, tmp_path):
 
 def check_all(watcher, statuses, wanted):
     """Once the bricks have dropped the dead agent's locks."""
-    deadline = time.monotonic() + 30
-    while any(s["copy"] and s["copy"]["active"] for s in statuses().values()):
-        assert time.monotonic() < deadline, "a lock of the dead"
-        time.sleep(0.02)
+    wait_for(lambda: not any(s["copy"] and s["copy"]["active"] for s in statuses().values()), "the locks of the dead to go")
     for image, status in statuses().items():
         if status["state"] != "optimized":
             assert status["state"] == "broken" and status["copy"], status

@@ -6,6 +6,7 @@ import threading
 import pytest
 
 from rig.backend import wait_for_backend
+from rig.client import TIMEOUT
 from rig.virt import domain_xml
 
 
@@ -73,13 +74,13 @@ def test_a_silent_libvirtd_is_waited_for_no_longer_than_its_limit(client, agent,
             # Nobody else is kept waiting, and polls are answered.
             assert client.call("host.ping") == {}
             assert client.call("vm.status", {"vm": running_guest})["vm"] == running_guest
-            client.event(backend_told("unavailable"), timeout=60)
-            waiting.join(timeout=10)
+            client.event(backend_told("unavailable"))
+            waiting.join(timeout=TIMEOUT)
             assert [error.name for error in answers] == ["BackendUnavailable"], answers
         assert client.error("vm.pause", {"vm": running_guest}).name == "BackendUnavailable"
     finally:
         virt_host.pause_libvirtd(False)
-    client.event(backend_told("available"), timeout=60)
+    client.event(backend_told("available"))
     # libvirtd has gone on with what it was asked, or has not.
     assert client.call("vm.resume", {"vm": running_guest})["state"] == "running"
 

@@ -14,7 +14,7 @@ import tempfile
 import time
 
 ADDRESS = "10.77.1.1"  # glusterd refuses loopback addresses as bricks'
-TIMEOUT = 60.0
+TIMEOUT = 180.0  # seconds; only ever reached by a failure, however busy the machine
 
 INIT = r"""
 mount --make-rprivate /
