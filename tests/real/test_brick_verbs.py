@@ -34,11 +34,6 @@ def bricks_told(answer):
     return [each["brick"] for each in answer["bricks"]]
 
 
-def online(client, name, brick):
-    status = client.call("volume.status", {"volume": name, "fresh": True})["volumes"][0]
-    return next(each["online"] for each in status["bricks"] if each["brick"] == brick)
-
-
 def wait_on_brick(pool, name, brick, files):
     """Until the brick itself has all of them.  The healers look once in ten minutes unless they are told."""
     address, path = brick.split(":", 1)
@@ -110,7 +105,7 @@ def test_replicas_are_raised_and_the_new_copies_are_whole(pool, agents, name):
     strict = agents[1].error("brick.add", params)
     assert strict.name == "InvalidParams" and "'force'" in strict.data["reason"]
     pool.kill_brick(bricks[0])
-    wait_for(lambda: not online(agents[1], name, bricks[0]), "glusterd to know of a brick's death")
+    pool.wait_dead(name, 3)
     down = agents[1].error("brick.add", {**params, "force": True})
     assert down.name == "WrongState" and (down.data["state"], down.data["bricks"]) == ("bricks down", [bricks[0]])
     agents[0].call("volume.start", {"volume": name, "force": True})
@@ -144,12 +139,12 @@ def test_the_last_good_copy_is_not_replaced_unless_forced(pool, agents, replica)
     name, bricks, _, _ = replica
     params = {"volume": name, "brick": bricks[0], "newBrick": pool.brick(0, name, 5)}
     pool.kill_brick(bricks[1])
-    wait_for(lambda: bricks[1] not in pool.brick_pids(name), "the death of a brick")
+    pool.wait_dead(name, 2)
 
     def refused(verb, **more):
         error = agents[1].error(verb, {**params, **more})
         return error.name == "WrongState" and error.data.get("bricks") == [bricks[1]]
-    wait_for(lambda: refused("brick.replace"), "glusterd to know of it")
+    assert refused("brick.replace")
     del params["newBrick"]
     assert refused("brick.reset", action="start")
     # The dead one itself can be spared.

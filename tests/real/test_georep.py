@@ -40,7 +40,7 @@ def clients(site, tmp_path_factory):
 def call(site, clients):
     """Calls a verb of georep about the one session, by a host's agent."""
     def verb(name, host=0, **params):
-        return clients[host].call(f"georep.{name}", {"volume": VOLUME, "target": site.target, **params}, timeout=200)
+        return clients[host].call(f"georep.{name}", {"volume": VOLUME, "target": site.target, **params}, timeout=300)
     return verb
 
 
@@ -80,8 +80,16 @@ def status(call, host=0):
     return sessions[0]
 
 
+def statuses(call, host):
+    return [worker["status"] for worker in status(call, host)["workers"]]
+
+
+def active(call, host):
+    return next(worker for worker in status(call, host)["workers"] if worker["status"] == "active")
+
+
 def reach(call, state):
-    wait_for(lambda: status(call)["state"] == state, f"the state {state}", timeout=120)
+    wait_for(lambda: status(call)["state"] == state, f"the state {state}", timeout=300)
 
 
 def arrived(site):
@@ -90,7 +98,7 @@ def arrived(site):
 
 def receive(site, sent):
     """Waits for exactly these files."""
-    wait_for(lambda: arrived(site) == sent, "the files", timeout=120)
+    wait_for(lambda: arrived(site) == sent, "the files", timeout=300)
 
 
 def test_create_says_what_is_missing(site, call, clients):
@@ -155,11 +163,12 @@ def test_files_arrive_and_each_host_tells_it(site, still, call):
     receive(site, sent)
     reach(call, "active")
     for host in range(2):
-        told = status(call, host)
-        assert sorted(worker["status"] for worker in told["workers"]) == ["active", "passive"]
-        active = next(worker for worker in told["workers"] if worker["status"] == "active")
-        assert active["crawl"].endswith("crawl") and active["failures"] == 0 and active["entries"] == 0
-        assert active["checkpoint"].endswith("Z")
+        wait_for(lambda host=host: sorted(statuses(call, host)) == ["active", "passive"], "the workers")
+        # gsyncd writes down what it has done some time after it has.
+        wait_for(lambda host=host: (active(call, host)["checkpoint"] or "").endswith("Z"), "the checkpoint")
+        wait_for(lambda host=host: active(call, host)["entries"] == 0, "nothing to be left to do")
+        told = active(call, host)
+        assert told["crawl"].endswith("crawl") and told["failures"] == 0
     error = refused(call, "delete")
     assert (error.name, error.data["state"], error.data["needs"]) == ("WrongState", "started", "stopped")
     assert call("stop") == {}

@@ -191,7 +191,7 @@ def test_a_pool_that_is_not_well_is_not_rolled(pool, bricks, rolling_agents, mak
         assert ended["status"] == "failed" and ended["error"]["data"]["name"] == "Timeout", ended
 
         pool.kill_brick(bricks[1])
-        wait_for(lambda: bricks[1] not in pool.brick_pids("roll"), "the end of a brick")
+        pool.wait_dead("roll", 2)
         lame = refusal(client, {"action": "confirm"})
         assert lame.name == "WrongState" and bricks[1] in lame.data["state"]
         pool.restart_bricks("roll", 3)

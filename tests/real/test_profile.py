@@ -142,6 +142,7 @@ def test_what_top_cannot_list_is_refused(agents, bricks, idle):
 
 def test_bricks_that_do_not_run_are_left_out(agents, pool, bricks):
     pool.kill_brick(bricks[2])
+    pool.wait_dead(VOLUME, 2)
     error = refused(agents[0], "volume.top", {"volume": VOLUME, "what": "write", "brick": bricks[2]})
     assert error.name == "BackendFailed" and "must be running" in str(error)
     told = agents[0].call("volume.top", {"volume": VOLUME, "what": "write"})["bricks"]

@@ -69,7 +69,8 @@ def test_a_described_vm_finds_what_it_was_given(virt_host, client):
     for card in status["networks"]:
         assert card["mac"] in shown
     assert [disk["image"] for disk in status["disks"]] == ["top", "scsi", "medium", None]
-    assert status["guestAgent"] == "connected" and status["maxCpus"] == 4
+    assert status["maxCpus"] == 4
+    wait_for(lambda: client.call("vm.status", {"vm": "life"})["guestAgent"] == "connected", "the guest's agent to be told")
 
 
 def test_slots_are_free_for_what_is_plugged_in_later(client):

@@ -212,7 +212,8 @@ def test_a_guest_that_does_not_let_go_is_told_and_its_image_is_free_when_it_does
     client.call("vm.resume", {"vm": guest})
     wait_for(lambda: uses(client, "held") == [], "the end of the image's record")
     assert "vdb" not in guest_disks(virt_host, guest)
-    assert [each["target"] for each in client.call("vm.status", {"vm": guest})["disks"]] == ["vda", "sda"]
+    wait_for(lambda: [each["target"] for each in client.call("vm.status", {"vm": guest})["disks"]] == ["vda", "sda"],
+             "the disk to be told no more")
 
 
 def test_a_network_card_comes_and_goes(client, virt_host, guest):
@@ -336,7 +337,8 @@ def test_an_image_is_free_though_the_agent_was_killed_before_the_guest_let_go(ma
         wait_for_libvirt(client)
         assert client.error("image.remove", {"repository": "fast", "image": "late"}).name == "ImageInUse"
         client.call("vm.resume", {"vm": guest})
-        wait_for(lambda: "'vdb'" not in virt_host.virsh("dumpxml", guest).stdout, "the guest to let go")
+        wait_for(lambda: uses(client, "late") == [], "the guest to let go")
+        assert "'vdb'" not in virt_host.virsh("dumpxml", guest).stdout
         client.call("image.remove", {"repository": "fast", "image": "late"})
 
 

@@ -105,13 +105,19 @@ class Commands:
         self.run("volume", "start", name)
         self.wait_online(name, len(bricks))
 
+    def count_online(self, volume):
+        """Of its bricks, as glusterd sees them."""
+        text = self.run("volume", "status", volume, check=False).stdout
+        # A long brick's name is wrapped: its figures are then on the line behind.
+        return len(re.findall(r"Brick .*?\s+\d+\s+\d+\s+Y\s+\d+", text, re.DOTALL))
+
     def wait_online(self, volume, bricks):
         """That many of its bricks."""
-        def online():
-            text = self.run("volume", "status", volume, check=False).stdout
-            # A long brick's name is wrapped: its figures are then on the line behind.
-            return len(re.findall(r"Brick .*?\s+\d+\s+\d+\s+Y\s+\d+", text, re.DOTALL)) >= bricks
-        wait_for(online, f"the bricks of {volume}")
+        wait_for(lambda: self.count_online(volume) >= bricks, f"the bricks of {volume}")
+
+    def wait_dead(self, volume, left):
+        """Until glusterd knows that only so many of its bricks are left."""
+        wait_for(lambda: self.count_online(volume) == left, f"the loss of a brick of {volume}")
 
     def restart_bricks(self, volume, bricks):
         """Those that are dead."""

@@ -96,7 +96,7 @@ def test_one_that_is_there_is_replaced_only_when_that_is_asked_for(client):
     assert second["uuid"] == first["uuid"] and second["autostart"]
     assert second["networks"][0]["mac"] == first["networks"][0]["mac"]
     assert (users(client, "a"), users(client, "b"), users(client, "c")) == ([], ["web1"], ["web1"])
-    client.call("image.remove", image("a"))
+    remove_soon(client, "a")
     assert define(client, "new", replace=True)["vm"] == "new"
 
 
@@ -113,7 +113,7 @@ def test_images_of_a_vm_are_nobody_elses_until_it_is_undefined(client):
     assert events(client)[before:] == [("vm.changed", "undefined", "web1"), ("vm.removed", None, "web1")]
     assert client.error("vm.status", {"vm": "web1"}).name == "NotFound"
     assert (users(client, "a"), users(client, "b")) == ([], ["web3"])
-    client.call("image.remove", image("a"))
+    remove_soon(client, "a")
 
 
 def test_what_libvirt_refuses_leaves_no_mark_on_images(client):
