@@ -490,13 +490,8 @@ config_free(struct config *config)
     for (size_t i = 0; i < ARRAY_COUNT(settings); i++) {
         if (settings[i].kind == KIND_TEXT || settings[i].kind == KIND_PATH)
             free(*(char **)member_of(config, &settings[i]));
-        if (settings[i].kind == KIND_LIST) {
-            char **list = *(char ***)member_of(config, &settings[i]);
-
-            for (char **value = list; value && *value; value++)
-                free(*value);
-            free(list);
-        }
+        if (settings[i].kind == KIND_LIST)
+            strings_free(*(char ***)member_of(config, &settings[i]));
     }
     while (config->repositories) {
         struct config_repository *repository = config->repositories;

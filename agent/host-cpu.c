@@ -145,7 +145,7 @@ write_topology(const char *root, const char *online, struct writer *writer)
 static void
 write_vulnerabilities(const char *root, struct writer *writer)
 {
-    _cleanup_(host_list_freep) char **names = host_list(root, CPU "/vulnerabilities");
+    _cleanup_(strings_freep) char **names = host_list(root, CPU "/vulnerabilities");
 
     writer_key(writer, "vulnerabilities");
     writer_object(writer);

@@ -98,7 +98,7 @@ write_bond(const char *root, const char *name, struct writer *writer)
 static void
 write_bridge(const char *root, const char *name, struct writer *writer)
 {
-    _cleanup_(host_list_freep) char **ports = host_list(root, NET "/%s/brif", name);
+    _cleanup_(strings_freep) char **ports = host_list(root, NET "/%s/brif", name);
     uint64_t stp = 0;
     bool known = host_read_number(root, &stp, NET "/%s/bridge/stp_state", name);
 
@@ -190,7 +190,7 @@ write_interface(const char *root, const char *name, const char *vlans,
 void
 host_interfaces_write(const char *root, struct writer *writer)
 {
-    _cleanup_(host_list_freep) char **names = host_list(root, "%s", NET);
+    _cleanup_(strings_freep) char **names = host_list(root, "%s", NET);
     _cleanup_free_ char *vlans = host_read(root, 1024 * 1024, "/proc/net/vlan/config");
     struct ifaddrs *addresses = NULL;
     size_t count = 0;
@@ -239,7 +239,7 @@ write_disk(const char *root, const char *name, uint64_t sectors, struct writer *
 void
 host_disks_write(const char *root, struct writer *writer)
 {
-    _cleanup_(host_list_freep) char **names = host_list(root, "/sys/block");
+    _cleanup_(strings_freep) char **names = host_list(root, "/sys/block");
     size_t count = 0;
 
     writer_array(writer);
@@ -257,7 +257,7 @@ host_disks_write(const char *root, struct writer *writer)
 void
 host_iommu_write(const char *root, struct writer *writer)
 {
-    _cleanup_(host_list_freep) char **groups = host_list(root, "/sys/kernel/iommu_groups");
+    _cleanup_(strings_freep) char **groups = host_list(root, "/sys/kernel/iommu_groups");
     uint64_t count = 0;
 
     while (groups[count])

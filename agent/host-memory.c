@@ -15,7 +15,7 @@
 void
 host_huge_pages_write(const char *root, struct writer *writer)
 {
-    _cleanup_(host_list_freep) char **names = host_list(root, "/sys/kernel/mm/hugepages");
+    _cleanup_(strings_freep) char **names = host_list(root, "/sys/kernel/mm/hugepages");
 
     writer_array(writer);
     for (char **name = names; *name; name++) {

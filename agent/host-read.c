@@ -162,14 +162,6 @@ host_list(const char *root, const char *format, ...)
 }
 
 void
-host_list_free(char **names)
-{
-    for (char **at = names; at && *at; at++)
-        free(*at);
-    free(names);
-}
-
-void
 host_write_line(struct writer *writer, const char *member, const char *root, const char *format,
                 ...)
 {

@@ -27,10 +27,9 @@ bool host_read_number(const char *root, uint64_t *ret_value, const char *format,
 char *host_read_link(const char *root, const char *format, ...) _printf_(2, 3);
 bool host_exists(const char *root, const char *format, ...) _printf_(2, 3);
 
-/* Names in a folder, sorted as people count (cpu2 before cpu10); NULL-terminated, never NULL. */
+/* Names in a folder, sorted as people count (cpu2 before cpu10); NULL-terminated, never NULL;
+   strings_free()'s. */
 char **host_list(const char *root, const char *format, ...) _printf_(2, 3);
-void host_list_free(char **names);
-DEFINE_CLEANUP(char *, host_list_free)
 
 /* writer_member_...() of such a file: null when it cannot be read. */
 void host_write_line(struct writer *writer, const char *member, const char *root,

@@ -324,7 +324,7 @@ look_at_agent(const struct look *look)
 {
     _cleanup_free_ char *stat = host_read_line(look->root, "/proc/self/stat");
     const char *at = stat ? strrchr(stat, ')') : NULL;
-    _cleanup_(host_list_freep) char **descriptors = host_list(look->root, "/proc/self/fd");
+    _cleanup_(strings_freep) char **descriptors = host_list(look->root, "/proc/self/fd");
     struct host_sample *sample = look->sample;
     uint64_t user, system, threads, pages;
 

@@ -146,14 +146,6 @@ records_done(const struct param *param, struct records *records)
     free(records->all);
 }
 
-static void
-free_texts(char **texts)
-{
-    for (char **text = texts; text && *text; text++)
-        free(*text);
-    free(texts);
-}
-
 void
 params_done(const struct param *params, void *args)
 {
@@ -166,7 +158,7 @@ params_done(const struct param *params, void *args)
         case PARAM_PATH:
         case PARAM_OBJECT: free(*(char **)member); break;
         case PARAM_TASK: free(((struct task_reference *)member)->text); break;
-        case PARAM_TEXTS: free_texts(*(char ***)member); break;
+        case PARAM_TEXTS: strings_free(*(char ***)member); break;
         case PARAM_RECORD: free_record(param, *(void **)member); break;
         case PARAM_RECORDS: records_done(param, member); break;
         case PARAM_TYPE_UNSET:

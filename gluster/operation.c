@@ -80,9 +80,7 @@ static void
 operation_done(struct operation *operation)
 {
     hosts_done(operation);
-    for (char **brick = operation->bricks; brick && *brick; brick++)
-        free(*brick);
-    free(operation->bricks);
+    strings_free(operation->bricks);
     free(operation->id);
     free(operation->volume);
 }

@@ -244,14 +244,6 @@ take_object(const struct param *param, struct slice value, char **ret_json, stru
     return true;
 }
 
-static void
-free_texts(char ***texts)
-{
-    for (char **text = *texts; text && *text; text++)
-        free(*text);
-    free(*texts);
-}
-
 static size_t
 count_elements(struct slice array)
 {
@@ -268,7 +260,7 @@ count_elements(struct slice array)
 static bool
 take_texts(const struct param *param, struct slice value, char ***ret_texts, struct error **err)
 {
-    _cleanup_(free_texts) char **texts = NULL;
+    _cleanup_(strings_freep) char **texts = NULL;
     size_t count;
     struct scan scan;
     struct slice element;

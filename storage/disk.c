@@ -22,9 +22,7 @@ disk_source_done(struct disk_source *source)
     }
     free(source->layers);
     free(source->volume);
-    for (char **server = source->servers; server && *server; server++)
-        free(*server);
-    free(source->servers);
+    strings_free(source->servers);
     *source = (struct disk_source){ 0 };
 }
 

@@ -80,9 +80,7 @@ gluster_volume_ref(struct gluster_volume *volume)
 static void
 free_volume(struct gluster_volume *volume)
 {
-    for (char **server = volume->servers; server && *server; server++)
-        free(*server);
-    free(volume->servers);
+    strings_free(volume->servers);
     free(volume->name);
     free(volume);
 }

@@ -196,7 +196,7 @@ list_run(struct call *call)
     if (!image_list(state->repository, args->after, 0, &ids, &count, &error))
         return call_fail(call, TAKE(error));
     done = list_page(call, ids, &error);
-    image_list_free(ids);
+    strings_free(ids);
     return done ? call_complete(call, NULL) : call_fail(call, TAKE(error));
 }
 

@@ -355,7 +355,7 @@ image_require_no_other_dependents(const struct image *image, const char *known_i
             found++;
         }
     }
-    image_list_free(ids);
+    strings_free(ids);
     if (!known)
         return error_wrap(err, "cannot tell what stands on image '%s'", image->id);
     if (found == 0)
@@ -560,7 +560,7 @@ image_list(struct repository *repository, const char *after, size_t limit, char 
         error_errno(err, ERROR_REPOSITORY_UNAVAILABLE, errno, "cannot list repository '%s'",
                     repository->name);
         listing.ids[listing.count] = NULL;
-        image_list_free(listing.ids);
+        strings_free(listing.ids);
         return false;
     }
     ids = listing.ids;
@@ -572,12 +572,4 @@ image_list(struct repository *repository, const char *after, size_t limit, char 
     *ret_ids = ids;
     *ret_count = count;
     return true;
-}
-
-void
-image_list_free(char **ids)
-{
-    for (char **id = ids; id && *id; id++)
-        free(*id);
-    free(ids);
 }

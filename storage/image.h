@@ -112,9 +112,8 @@ bool image_write_status(struct repository *repository, const char *id, struct wr
 /* The same for an image that is open; what is shown of its lock includes our own. */
 void image_write_status_of(const struct image *image, struct writer *writer);
 /* Ids of all images after 'after' (NULL: from the first), sorted, at most 'limit' (0: all);
-   NULL-terminated, to be freed by image_list_free(). */
+   NULL-terminated, strings_free()'s. */
 bool image_list(struct repository *repository, const char *after, size_t limit, char ***ret_ids,
                 size_t *ret_count, struct error **err) _must_check_;
-void image_list_free(char **ids);
 
 #endif

@@ -380,7 +380,7 @@ repository_check(struct repository *repository, struct writer *writer, bool *ret
         if (writer->text.length < LIST_SIZE_MAX)
             check_chain(repository, ids[i], &bases, writer);
     bases_done(&bases);
-    image_list_free(ids);
+    strings_free(ids);
     if (!check_entries(repository, writer, err))
         return false;
     *ret_more = writer->text.length >= LIST_SIZE_MAX;

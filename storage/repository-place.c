@@ -112,9 +112,7 @@ repository_place_done(struct repository_place *place)
             free(*text_of(place, key));
             continue;
         }
-        for (char **value = *list_of(place, key); value && *value; value++)
-            free(*value);
-        free(*list_of(place, key));
+        strings_free(*list_of(place, key));
     }
     *place = (struct repository_place){ 0 };
 }

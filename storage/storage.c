@@ -155,7 +155,7 @@ search_copies(struct job *job)
             is_ours_to_resume(search, ids[i]))
             search->found[search->count++] = xstrdup(ids[i]);
     }
-    image_list_free(ids);
+    strings_free(ids);
 }
 
 static void
@@ -172,7 +172,7 @@ resume_found(struct job *job)
         storage_resume(search->storage, "image.resume", search->repository->name, search->found[i],
                        task);
     }
-    image_list_free(search->found);
+    strings_free(search->found);
     repository_unref(search->repository);
     free(search);
 }
@@ -459,7 +459,7 @@ snapshot_images(void *begun, snapshot_item *item, void *item_context, struct err
             if (image_write_status(repository, *id, &writer, &ignored))
                 item(item_context, "image.changed", subject, &writer.text);
         }
-        image_list_free(ids);
+        strings_free(ids);
     }
     return true;
 }

@@ -113,14 +113,12 @@ searched(struct job *job)
 
     if (search->error)
         log_warning("what is left of earlier mounts stays: %s, going on", search->error->message);
-    for (char **name = search->names; name && *name; name++) {
+    for (char **name = search->names; name && *name; name++)
         if (!repository_table_get(search->storage, *name)) {
             log_notice("unmounting '%s', which an earlier agent has left", *name);
             unmount_begin(search->storage, *name, false);
         }
-        free(*name);
-    }
-    free(search->names);
+    strings_free(search->names);
     error_free(search->error);
     free(search);
 }

@@ -147,19 +147,11 @@ disk_work_paths(struct call *call, const char *disk, char ***ret_paths, struct e
 
     if (!add_described(call, 0, disk, &paths, &count, err) ||
         !add_described(call, VIR_DOMAIN_XML_INACTIVE, disk, &paths, &count, err)) {
-        disk_work_paths_free(paths);
+        strings_free(paths);
         return false;
     }
     *ret_paths = paths;
     return true;
-}
-
-void
-disk_work_paths_free(char **paths)
-{
-    for (char **path = paths; path && *path; path++)
-        free(*path);
-    free(paths);
 }
 
 static void
@@ -187,7 +179,7 @@ disk_work_settle(struct call *call, const struct disk_chain *chain, struct repos
                 disk_settle(repository, image, &wish, chain->files[0].path,
                             (const char *const *)paths, &settled, err);
 
-    disk_work_paths_free(paths);
+    strings_free(paths);
     if (!done)
         return error_wrap(err, "cannot settle disk '%s'", chain->target);
     *ret_found = settled.found;

@@ -62,10 +62,9 @@ bool disk_work_settle(struct call *call, const struct disk_chain *chain,
 bool disk_work_look(struct call *call, const char *disk, struct disk_chain *ret_chain,
                     struct error **err) _must_check_;
 /* All paths that the VM has for the disk, now and at its next start: files that may not be taken away.
-   NULL-terminated, to be freed by disk_work_paths_free(). */
+   NULL-terminated, strings_free()'s. */
 bool disk_work_paths(struct call *call, const char *disk, char ***ret_paths, struct error **err)
     _must_check_;
-void disk_work_paths_free(char **paths);
 
 /* Of a VM that is off: has libvirt know the files that the image is now (virt/disk-redefine.c). */
 bool disk_work_redefine(struct call *call, const char *disk, struct repository *repository,

@@ -53,10 +53,8 @@ job_looks_done(struct job_looks *looks)
 
         for (size_t n = 0; n < of->count; n++)
             free(of->items[n].disk);
-        for (char **disk = of->disks; *disk; disk++)
-            free(*disk);
+        strings_free(of->disks);
         free(of->items);
-        free(of->disks);
         free(of->name);
     }
     free(looks->vms);

@@ -123,7 +123,7 @@ list_images(struct stale_look *look)
         free(look->after);
         look->after = xstrdup(ids[count - 1]);
     }
-    image_list_free(ids);
+    strings_free(ids);
 }
 
 static void

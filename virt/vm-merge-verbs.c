@@ -302,7 +302,7 @@ merge_remove_base(struct call *call)
                 image_merge_remove_base(&state->steps, (const char *const *)kept, &error);
     bool waits = !done && error->code == ERROR_WRONG_STATE;
 
-    disk_work_paths_free(kept);
+    strings_free(kept);
     if (image_merge_removed(&state->steps))
         image_tell_removed(call, state->repository, state->steps.base->id);
     image_settle(call, state->steps.image, NULL);

@@ -64,3 +64,11 @@ xprintf(const char *format, ...)
     va_end(arguments);
     return string;
 }
+
+void
+strings_free(char **strings)
+{
+    for (char **string = strings; string && *string; string++)
+        free(*string);
+    free(strings);
+}

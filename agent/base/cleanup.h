@@ -69,4 +69,8 @@ char *xstrdup(const char *string);
 char *xstrndup(const char *string, size_t length);
 char *xprintf(const char *format, ...) _printf_(1, 2);
 
+/* A NULL-terminated list of strings and the strings; NULL is fine. */
+void strings_free(char **strings);
+DEFINE_CLEANUP(char *, strings_free)
+
 #endif

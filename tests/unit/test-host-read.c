@@ -47,8 +47,8 @@ a_text_is_longer_than_one_read(void **state)
 static void
 names_are_sorted_as_people_count(void **state)
 {
-    _cleanup_(host_list_freep) char **names = NULL;
-    _cleanup_(host_list_freep) char **none = host_list(host_root, "/none");
+    _cleanup_(strings_freep) char **names = NULL;
+    _cleanup_(strings_freep) char **none = host_list(host_root, "/none");
 
     (void)state;
     host_file("/sys/cpu10", "");

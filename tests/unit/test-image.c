@@ -27,7 +27,7 @@ an_image_is_seen_only_when_it_is_published(void **state)
     refused(image_open(repository, "web1", &seen, &error), &error, ERROR_IMAGE_NOT_FOUND);
     succeed(image_list(repository, NULL, 0, &ids, &count, &error), error);
     assert_int_equal(count, 0);
-    image_list_free(ids);
+    strings_free(ids);
     succeed(image_publish(image, &error), error);
     assert_null(image->hidden);
     assert_status_has("web1", "\"state\":\"optimized\",\"reason\":null");
@@ -428,15 +428,15 @@ images_are_listed_by_id_and_in_pages(void **state)
     for (size_t i = 1; i < count; i++)
         assert_true(strcmp(ids[i - 1], ids[i]) < 0);
     assert_null(ids[count]);
-    image_list_free(ids);
+    strings_free(ids);
     succeed(image_list(repository, "a", 2, &ids, &count, &error), error);
     assert_int_equal(count, 2);
     assert_string_equal(ids[0], "a-1");
     assert_string_equal(ids[1], "a.b");
-    image_list_free(ids);
+    strings_free(ids);
     succeed(image_list(repository, "b", 2, &ids, &count, &error), error);
     assert_int_equal(count, 0);
-    image_list_free(ids);
+    strings_free(ids);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
