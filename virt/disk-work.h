@@ -40,13 +40,16 @@ void disk_work_done(struct call *call);
 /* Worker, all that follow.  What libvirt says of it now, and whether it runs. */
 bool disk_work_read(struct call *call, struct xml_document **ret_document, struct error **err)
     _must_check_;
+/* After that: a VM that is off must not have saved memory; see vm_require_unsaved(). */
+bool disk_work_require_unsaved(struct call *call, struct error **err) _must_check_;
 /* On its behalf. */
 struct image_wish disk_work_wish(struct call *call);
 
 /*
  * A disk and the image that it is, settled.  '*ret_repository' is borrowed from the places, '*ret_image' is to be
  * freed, '*ret_chain' is the caller's.
- * Errors: NotFound {kind "disk"}, WrongState (no image of a repository), and those of disk_settle().
+ * Errors: NotFound {kind "disk"}, WrongState (no image of a repository; it has saved memory), and those of
+ * disk_settle().
  */
 bool disk_work_open(struct call *call, const struct xml_document *document, const char *disk,
                     struct disk_chain *ret_chain, struct repository **ret_repository,

@@ -97,7 +97,8 @@ look_at(struct search *search, virDomainPtr domain)
         return;
     for (XML_EACH(node, xml_child(xml_root(document), "devices"), "disk"))
         look_at_disk(search, uuid, xml_root(document), node, running, &unsettled);
-    if (unsettled)
+    /* What is to go on from saved memory needs its files as they are: it is settled when it ends. */
+    if (unsettled && (running || virDomainHasManagedSaveImage(domain, 0) == 0))
         (void)add(search, uuid, "vm.settle");
 }
 

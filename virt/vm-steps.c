@@ -163,6 +163,24 @@ vm_answer_fresh(struct call *call)
 }
 
 bool
+vm_require_unsaved(virDomainPtr domain, struct error **err)
+{
+    int saved = virDomainHasManagedSaveImage(domain, 0);
+
+    WORKER_ONLY();
+    if (saved < 0)
+        return virt_fail(err, domain, "cannot ask whether '%s' is saved", virDomainGetName(domain));
+    if (saved == 0)
+        return true;
+    error_set(err, ERROR_WRONG_STATE,
+              "VM '%s' has saved memory, which goes on with its disks as they are: let it go on "
+              "first (vm.start)",
+              virDomainGetName(domain));
+    error_data_text(err, "state", "saved");
+    return error_data_text(err, "needs", "a VM without saved memory");
+}
+
+bool
 vm_refuse_state(const struct vm *vm, const char *needs, struct error **err)
 {
     error_set(err, ERROR_WRONG_STATE, "VM '%s' is %s: this needs %s", vm->name,

@@ -69,6 +69,9 @@ enum outcome vm_answer_fresh(struct call *call);
 bool vm_is_fresh(struct call *call);
 enum outcome vm_wait_fresh(struct call *call);
 
+/* Worker, of a VM that is off: WrongState when it is to go on from saved memory, which names the files that its disks
+   were then, and knows what was in them. */
+bool vm_require_unsaved(virDomainPtr domain, struct error **err) _must_check_;
 /* WrongState {state, needs}. */
 bool vm_refuse_state(const struct vm *vm, const char *needs, struct error **err);
 /* For calls that libvirt has failed: waits and tries again while it is Busy with another call, for half a

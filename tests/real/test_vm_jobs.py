@@ -119,6 +119,16 @@ def test_a_snapshot_is_what_the_disk_held_at_one_moment(virt_host, agent, client
     run(client, "vm.mergeDisk", disk="vda", base="one")
 
 
+def test_saved_memory_finds_its_disks_as_they_were(virt_host, client):
+    run(client, "vm.save")
+    for verb, arguments in (("vm.snapshot", {}), ("vm.mergeDisk", {"disk": "vda"}), ("vm.settle", {}),
+                            ("vm.resizeDisk", {"disk": "vda", "size": 32 << 20})):
+        error = client.error(verb, {"vm": GUEST, **arguments})
+        assert (error.name, error.data["state"]) == ("WrongState", "saved"), (verb, error)
+    run(client, "vm.restore")
+    virt_host.wait_beats(GUEST)
+
+
 def test_all_disks_are_kept_at_once_or_none(virt_host, agent, client, tmp_path):
     disks = [{"disk": "vda", "snapshot": "one"}, {"disk": "vdb", "snapshot": "data"}]
     assert client.error("vm.snapshot", {"vm": GUEST, "disks": disks}).name == "InvalidParams"
