@@ -13,7 +13,7 @@
 #include "virt/virt-internal.h"
 #include "virt/vm-table.h"
 
-#define AGAIN_MS 5000 /* for who works on the image to end */
+#define AGAIN_MS 5000 /* for who works on the image to end, or the repository to be well */
 #define ATTEMPTS_MAX 60
 
 /* One disk of one VM. */
@@ -26,6 +26,7 @@ struct adoption {
     enum use_access access;
     unsigned attempts;
     bool running;
+    bool waits;           /* for the timer, before another attempt */
     bool claimed;         /* by this */
     struct writer status; /* of the image, then */
     struct error *error;  /* owned */
@@ -109,12 +110,14 @@ take_out(struct adoption *adoption)
     *place = adoption->next;
 }
 
-/* A task works on the image, and soon does no more. */
+/* A task works on the image, and soon does no more; or the repository does not answer, as long as that takes. */
 static bool
 is_worth_another(const struct adoption *adoption)
 {
     const struct error *error = adoption->error;
 
+    if (error && error->code == ERROR_REPOSITORY_UNAVAILABLE)
+        return !adoption->repository->read_only;
     return error && error->code == ERROR_IMAGE_IN_USE && adoption->attempts < ATTEMPTS_MAX &&
            !(error->data && strstr(error->data, "\"vm\""));
 }
@@ -148,13 +151,16 @@ adopted(struct job *job)
 {
     struct adoption *adoption = CONTAINER_OF(job, struct adoption, job);
     struct virt *virt = adoption->virt;
+    bool again = is_worth_another(adoption);
 
     LOOP_ONLY();
     adoption->running = false;
     repository_unref(TAKE(adoption->repository));
-    if (is_worth_another(adoption)) {
+    if (again) {
         error_free(TAKE(adoption->error));
+        adoption->waits = true;
         timer_arm(virt->agent->loop, &virt->adoption_timer, AGAIN_MS);
+        run_next(virt);
         return;
     }
     if (adoption->claimed)
@@ -198,8 +204,7 @@ start(struct adoption *adoption, struct error **err)
     return adoption->running;
 }
 
-/* One at a time of each repository.  One that is not there now comes up again when it is: the VMs are then
-   told anew. */
+/* One at a time of each repository.  When one is connected that is not there now, the VMs are told anew. */
 static void
 run_next(struct virt *virt)
 {
@@ -214,9 +219,10 @@ run_next(struct virt *virt)
             adoption_free(adoption);
             continue;
         }
-        if (adoption->running || is_busy(virt, adoption->place) || start(adoption, &error))
+        if (adoption->running || adoption->waits || is_busy(virt, adoption->place) ||
+            start(adoption, &error))
             continue;
-        if (error->code == ERROR_BUSY) {
+        if (error->code != ERROR_REPOSITORY_NOT_FOUND) {
             timer_arm(virt->agent->loop, &virt->adoption_timer, AGAIN_MS);
             continue;
         }
@@ -287,7 +293,11 @@ heard(void *context, const struct vm_news *news)
 static void
 try_again(struct timer *timer)
 {
-    run_next(CONTAINER_OF(timer, struct virt, adoption_timer));
+    struct virt *virt = CONTAINER_OF(timer, struct virt, adoption_timer);
+
+    for (struct adoption *adoption = virt->adoptions; adoption; adoption = adoption->next)
+        adoption->waits = false;
+    run_next(virt);
 }
 
 void

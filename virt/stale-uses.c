@@ -10,8 +10,10 @@
 #include "events/ring.h"
 #include "storage/disk.h"
 
-#define AGAIN_MS 5000 /* for who works on an image to end */
-#define ATTEMPTS_MAX 60
+/* For who works on an image to end, libvirt to answer, the repository to be well: soon, then seldom. */
+#define SOON_MS 5000
+#define SOON_ATTEMPTS 60
+#define LATER_MS 60000
 #define PART 500 /* images */
 
 struct texts {
@@ -28,6 +30,7 @@ struct stale_look {
     struct repository *repository; /* a reference, while it runs */
     struct texts images;           /* those that are to be looked at */
     bool all;                      /* more are to be found: all that there are */
+    bool held;                     /* they could not be listed */
     char *after;                   /* those behind this one; owned, or NULL */
     unsigned attempts;
     struct texts changed, statuses; /* the images that were, and what they are now */
@@ -72,13 +75,33 @@ look_free(struct stale_look *look)
 
 /* ---- on a worker ---- */
 
-static bool
-is_stale(struct repository *repository, const char *id)
+enum finding { FOUND_NOTHING, FOUND_STALE, FOUND_UNCERTAIN };
+
+/* Uncertain while the repository, or libvirt, does not tell. */
+static enum finding
+look_at(const struct stale_look *look, const char *id)
 {
     _cleanup_(image_closep) struct image *image = NULL;
-    _cleanup_(error_freep) struct error *ignored = NULL;
+    _cleanup_(image_uses_done) struct image_uses uses = { 0 };
+    _cleanup_(error_freep) struct error *error = NULL;
+    enum finding found = FOUND_NOTHING;
 
-    return image_open_directory(repository, id, &image, &ignored) && image_has_stale_uses(image);
+    if (!image_open_directory(look->repository, id, &image, &error))
+        return error->code == ERROR_IMAGE_NOT_FOUND ? FOUND_NOTHING : FOUND_UNCERTAIN;
+    if (!image_read_uses(image, &uses, &error))
+        return FOUND_UNCERTAIN;
+    for (size_t i = 0; i < uses.count; i++) {
+        enum use_verdict verdict;
+
+        if (strcmp(uses.items[i].record.host, look->virt->agent->host_id) != 0)
+            continue;
+        verdict = image_judge_use(image, &uses.items[i]);
+        if (verdict == USE_GONE)
+            return FOUND_STALE;
+        if (verdict == USE_UNKNOWN)
+            found = FOUND_UNCERTAIN;
+    }
+    return found;
 }
 
 /* Under the image's lock it is judged again: a VM that is just being defined holds that.  False: it is to
@@ -93,9 +116,9 @@ drop(struct stale_look *look, const char *id)
     _cleanup_writer_ struct writer status = WRITER_INIT;
 
     if (!image_lock_directory(look->repository, id, IMAGE_LOCK_EXCLUSIVE, holder, &image, &error))
-        return error->code != ERROR_IMAGE_IN_USE;
+        return error->code == ERROR_IMAGE_NOT_FOUND || look->repository->read_only;
     if (!image_drop_stale_uses(image, &error))
-        return true; /* who is in its way tells of that */
+        return false;
     image_close(TAKE(image));
     if (image_write_status(look->repository, id, &status, &error)) {
         add_text(&look->changed, xstrdup(id));
@@ -112,11 +135,11 @@ list_images(struct stale_look *look)
     char **ids;
     size_t count;
 
-    look->all = false;
-    if (!image_list(look->repository, look->after, PART, &ids, &count, &ignored))
+    look->held = !image_list(look->repository, look->after, PART, &ids, &count, &ignored);
+    if (look->held)
         return;
     for (size_t i = 0; i < count; i++)
-        if (is_stale(look->repository, ids[i]))
+        if (look_at(look, ids[i]) != FOUND_NOTHING)
             add_text(&look->images, xstrdup(ids[i]));
     look->all = count == PART;
     if (count > 0) {
@@ -137,8 +160,9 @@ run(struct job *job)
         list_images(look);
     for (size_t i = 0; i < look->images.count; i++) {
         char *id = look->images.items[i];
+        enum finding found = look_at(look, id);
 
-        if (!is_stale(look->repository, id) || drop(look, id))
+        if (found == FOUND_NOTHING || (found == FOUND_STALE && drop(look, id)))
             free(id);
         else
             look->images.items[left++] = id;
@@ -163,6 +187,13 @@ tell(struct stale_look *look)
 }
 
 static void
+again(struct stale_look *look)
+{
+    timer_arm(look->virt->agent->loop, &look->again,
+              look->attempts < SOON_ATTEMPTS ? SOON_MS : LATER_MS);
+}
+
+static void
 finished(struct job *job)
 {
     struct stale_look *look = CONTAINER_OF(job, struct stale_look, job);
@@ -170,10 +201,10 @@ finished(struct job *job)
     LOOP_ONLY();
     repository_unref(TAKE(look->repository));
     tell(look);
-    if (look->all)
+    if (look->all && !look->held)
         begin(look);
-    else if (look->images.count > 0 && look->attempts < ATTEMPTS_MAX)
-        timer_arm(look->virt->agent->loop, &look->again, AGAIN_MS);
+    else if (look->all || look->images.count > 0)
+        again(look);
     else
         look_free(look);
 }
@@ -184,28 +215,27 @@ try_again(struct timer *timer)
     begin(CONTAINER_OF(timer, struct stale_look, again));
 }
 
-/* One whose repository is not there now is looked at when it comes back, with all of them. */
+/* One whose repository is disconnected is looked at when that is connected, with all of them. */
 static void
 begin(struct stale_look *look)
 {
     struct virt *virt = look->virt;
     _cleanup_(error_freep) struct error *error = NULL;
 
-    if (!repository_find(virt->storage, look->place, &look->repository, &error)) {
-        look_free(look);
-        return;
+    look->attempts += !look->all || look->held;
+    if (repository_find(virt->storage, look->place, &look->repository, &error)) {
+        look->job = (struct job){ .run = run,
+                                  .finished = finished,
+                                  .lane = &look->repository->lane,
+                                  .pool = POOL_REPOSITORY };
+        if (workers_submit(virt->agent->workers, &look->job, &error))
+            return;
+        repository_unref(TAKE(look->repository));
     }
-    look->attempts += !look->all;
-    look->job = (struct job){
-        .run = run, .finished = finished, .lane = &look->repository->lane, .pool = POOL_REPOSITORY
-    };
-    if (workers_submit(virt->agent->workers, &look->job, &error))
-        return;
-    repository_unref(TAKE(look->repository));
-    if (look->attempts < ATTEMPTS_MAX)
-        timer_arm(virt->agent->loop, &look->again, AGAIN_MS);
-    else
+    if (error->code == ERROR_REPOSITORY_NOT_FOUND)
         look_free(look);
+    else
+        again(look);
 }
 
 static struct stale_look *
@@ -251,7 +281,28 @@ stale_uses_look(struct virt *virt, const struct vm *before, const struct vm *now
     }
 }
 
-/* Whether it was looked at since libvirt was connected; it is, from now on. */
+/* Of those that are connected no more, nothing is known of what has become of them. */
+static void
+forget_disconnected(struct virt *virt)
+{
+    struct stale_seen **place = &virt->stale_seen;
+
+    while (*place) {
+        struct stale_seen *seen = *place;
+        const struct repository *repository = virt->storage->first;
+
+        while (repository && strcmp(repository->uuid, seen->uuid) != 0)
+            repository = repository->next;
+        if (repository) {
+            place = &seen->next;
+        } else {
+            *place = seen->next;
+            free(seen);
+        }
+    }
+}
+
+/* Whether it was looked at since it and libvirt were connected; it is, from now on. */
 static bool
 was_seen(struct virt *virt, const char *uuid)
 {
@@ -277,6 +328,7 @@ stale_uses_look_at_all(struct virt *virt)
     struct repository *repository;
 
     LOOP_ONLY();
+    forget_disconnected(virt);
     for (repository = virt->storage->first; repository; repository = repository->next) {
         struct stale_look *look;
 

@@ -307,3 +307,27 @@ def test_a_machine_that_ends_for_good_holds_nothing(make_agent):
             client.call("vm.destroy", {"vm": "db"})
         wait_for_users(client, "data1")
         client.call("image.remove", DATA1)
+
+
+def test_what_was_missed_while_the_repository_was_away_is_caught_up(judged):
+    """A machine that ended meanwhile holds nothing, and one that began has its record."""
+    agent, client, host = judged
+    fast, away = agent.folder / "fast", agent.folder / "away"
+
+    def wait_health(health):
+        deadline = time.monotonic() + 60
+        while client.call("repository.status", {"repository": "fast"})["health"] != health:
+            assert time.monotonic() < deadline
+    client.call("vm.create", {"name": "db", "memory": 1 << 26, "cpus": 1, "disks": [DATA1]})
+    wait_for_users(client, "data1", "db")
+    client.call("vm.destroy", {"vm": "web"})
+    (path,) = (fast / "images" / "web1" / "uses").iterdir()
+    path.unlink()
+    fast.rename(away)
+    wait_health("unavailable")
+    client.call("vm.destroy", {"vm": "db"})
+    client.call("vm.start", {"vm": "web"})
+    away.rename(fast)
+    wait_health("ok")
+    for image, users in (("data1", []), ("web1", ["web"])):
+        wait_for_users(client, image, *users)
