@@ -11,6 +11,7 @@ from rig.gluster import wait_for
 from rig.virt import domain_xml
 
 MIB = 1 << 20
+PATIENT = {"timeout": 170}  # seconds that a guest has to let go of a device, however busy the machine
 SCREEN = """<graphics type="vnc" autoport="yes" listen="127.0.0.1" passwd="nobody's" passwdValidTo="2010-01-01T00:00:00"/>
     <video><model type="vga"/></video>"""
 DRIVE = """<controller type="scsi" model="virtio-scsi"/>
@@ -179,7 +180,7 @@ def test_a_disk_comes_grows_and_goes(client, virt_host, guest, images):
     error = client.error("vm.resizeDisk", {"vm": guest, "disk": "vdb", "size": 8 * MIB})
     assert error.name == "InvalidParams" and error.data["param"] == "size"
 
-    answer = client.call("vm.detachDisk", {"vm": guest, "repository": images, "image": "more"})
+    answer = client.call("vm.detachDisk", {"vm": guest, "repository": images, "image": "more", **PATIENT})
     assert answer["device"] == "vdb" and answer["live"] and answer["config"]
     assert "vdb" not in guest_disks(virt_host, guest) and uses(client, "more") == []
     assert client.error("vm.detachDisk", {"vm": guest, "disk": "vdb"}).name == "NotFound"
@@ -196,7 +197,7 @@ def test_what_one_side_has_the_other_gets_by_the_same_call(client, virt_host, gu
     assert answer["config"] and answer["device"] == "vdb"
     client.call("vm.detachDisk", {"vm": guest, "disk": "vdb", "scope": "config"})
     assert uses(client, "half") == [guest]  # it runs with it
-    client.call("vm.detachDisk", {"vm": guest, "disk": "vdb"})
+    client.call("vm.detachDisk", {"vm": guest, "disk": "vdb", **PATIENT})
     assert uses(client, "half") == []
 
 
@@ -229,11 +230,11 @@ def test_a_network_card_comes_and_goes(client, virt_host, guest):
     client.call("vm.tune", {"vm": guest, "networks": [{"network": mac, "receive": 1000000}], "scope": "config"})
     bandwidth = described(virt_host, guest, "--inactive").find("devices/interface/bandwidth/inbound")
     assert bandwidth.get("average") == "1000"
-    assert client.call("vm.detachNetwork", {"vm": guest, "network": device})["device"] == mac
+    assert client.call("vm.detachNetwork", {"vm": guest, "network": device, **PATIENT})["device"] == mac
     assert mac not in cards() and mac not in virt_host.virsh("dumpxml", guest, "--inactive").stdout
     made = client.call("vm.attachNetwork", {"vm": guest, "network": {"source": "bridged"}})["device"]
     wait_for(lambda: made in cards(), "the card in the guest")
-    client.call("vm.detachNetwork", {"vm": guest, "network": made.upper()})
+    client.call("vm.detachNetwork", {"vm": guest, "network": made.upper(), **PATIENT})
     error = client.error("vm.attachNetwork", {"vm": guest, "network": {"source": "<\"&'>"}})
     assert error.name in ("NotFound", "BackendFailed") and "<\"&'>" in error.message, error
 
@@ -292,7 +293,7 @@ def test_bounds_of_what_only_one_side_has_change_neither(client, virt_host, gues
         assert error.name == "NotFound" and error.data["id"] == mac and "definition" in error.message, error
     for side in ((), ("--inactive",)):
         assert described(virt_host, guest, *side).find("devices/disk/iotune") is None, side
-    client.call("vm.detachNetwork", {"vm": guest, "network": mac})
+    client.call("vm.detachNetwork", {"vm": guest, "network": mac, **PATIENT})
 
 
 def test_a_disk_of_a_vm_that_is_off(client, virt_host, images):
@@ -389,4 +390,4 @@ def test_a_resize_whose_agent_was_killed_is_ended_by_the_same_call(make_agent, v
         status = client.call("image.status", {"repository": "fast", "image": "grown"})
         assert status["state"] == "optimized" and status["size"] == 10 * MIB
         wait_for(lambda: guest_disks(virt_host, guest).get("vdb") == 10 * MIB, "the larger disk in the guest")
-        client.call("vm.detachDisk", {"vm": guest, "disk": "vdb"})
+        client.call("vm.detachDisk", {"vm": guest, "disk": "vdb", **PATIENT})

@@ -45,7 +45,7 @@ def test_a_guest_is_frozen_and_thawed(client, virt_host, running_guest):
 
 
 def test_a_frozen_guest_is_thawed_by_an_agent_that_has_just_started(agent, client, virt_host, running_guest):
-    client.call("vm.freeze", {"vm": running_guest, "timeout": 3})
+    client.call("vm.freeze", {"vm": running_guest, "timeout": 10})
     agent.kill()
     assert virt_host.guest_agent(running_guest, "guest-fsfreeze-status") == "frozen"
     agent.start()
