@@ -165,6 +165,8 @@ DOMAIN = """<domain type="qemu">
 # preempted just between finding a page marked as written to and no more watching it, while the migration takes that
 # mark away: the guest crashes some time later.  On a busy machine that was one migration in fifty.
 STEADY = """<cputune><vcpusched vcpus="0-{last}" scheduler="fifo" priority="1"/></cputune>"""
+# What such a guest says then.
+SPOILT = ("Oops", "BUG:", "Kernel panic", "general protection", "corruption", "end trace", "rcu: INFO", "beat has ended")
 DISK = """<disk type="file" device="disk">
       <driver name="qemu" type="{kind}" cache="none" discard="unmap"/>
       <source file="{path}"/>
@@ -448,6 +450,15 @@ class VirtHost:
         self.virsh("destroy", name, check=False)
         self.virsh("undefine", name, "--nvram", "--managed-save", "--snapshots-metadata", "--checkpoints-metadata",
                    check=False)
+
+
+def consoles(hosts):
+    return [path for host in hosts for path in host.path(console_path("")).parent.glob("console-*")]
+
+
+def are_spoilt(hosts):
+    """Whether the emulator has spoilt a guest of theirs while it moved, which proves nothing: do it again."""
+    return any(word in path.read_text(errors="replace") for path in consoles(hosts) for word in SPOILT)
 
 
 class VirtPair:
