@@ -14,11 +14,13 @@ import pytest
 
 from rig import reader
 from rig.agent import Agent
+from rig.client import TIMEOUT
 from rig.images import data_path, random_raw, same
 
 SERVER = "10.78.1.1"
 EXPORTED = pathlib.Path("/run/export")
 SHORT = "timeo=10,retrans=1"  # an answer is waited for two seconds, not fifteen
+SLOW = 256 << 10  # bytes a second: a copy that is still there whenever one looks
 
 
 def sh(text):
@@ -124,6 +126,13 @@ def wait_for_health(client, name, health):
     client.event(lambda event: event["params"].get("subject") == name and event["params"]["data"].get("health") == health)
 
 
+def resume(client):
+    """At full speed: what it would go on with is as slow as what was begun."""
+    client.call("image.resume", {"repository": "far", "image": "a"}, id="rest")
+    client.hurry("rest")
+    return client.call("task.wait", {"task": "rest"})
+
+
 def test_an_export_is_mounted_used_and_unmounted(make_host, export, tmp_path):
     host = make_host(repositories=["near"])
     with host.connect() as client:
@@ -134,7 +143,7 @@ def test_an_export_is_mounted_used_and_unmounted(make_host, export, tmp_path):
         begun = time.monotonic()
         assert client.error("repository.connect", {"repository": "far", "kind": "nfs", "server": "10.78.1.77",  # nobody's
                                                    "export": "/", "options": SHORT}).name == "RepositoryUnavailable"
-        assert time.monotonic() - begun < 40
+        assert time.monotonic() - begun < 120
         status = connect(client, export, create=True)
         assert status["kind"] == "nfs" and status["server"] == SERVER and status["export"] == export
         assert status["path"] == str(host.run_dir / "mnt/far") and status["health"] == "ok"
@@ -181,7 +190,7 @@ def test_two_hosts_see_each_others_images_locks_and_copies_at_once(make_host, ex
             second.call("image.remove", image)
             assert first.error("image.status", image).name == "ImageNotFound"
         first.call("image.import", {"repository": "far", "image": "a", "path": str(raw), "sourceFormat": "raw",
-                                    "bytesPerSecond": 1 << 20}, id="slow")
+                                    "bytesPerSecond": SLOW}, id="slow")
         copy = second.call("image.status", {"repository": "far", "image": "a"})["copy"]
         assert copy["active"] is True and copy["task"] == "slow"
         for method in ("image.remove", "image.resume"):
@@ -190,7 +199,7 @@ def test_two_hosts_see_each_others_images_locks_and_copies_at_once(make_host, ex
         one.kill()
         status = second.call("image.status", {"repository": "far", "image": "a"})
         assert status["state"] == "broken" and status["copy"]["active"] is False
-        assert second.run("image.resume", {"repository": "far", "image": "a"})["status"] == "done"
+        assert resume(second)["status"] == "done"
         assert same(data_path(str(EXPORTED) + export, "a"), raw)
 
 
@@ -226,7 +235,7 @@ def begin_copy(client, tmp_path, export, size=12 << 20):
     connect(client, export, create=True, options=SHORT)
     client.call("event.subscribe", {"topics": ["repository.*", "task.progress"]})
     client.call("image.import", {"repository": "far", "image": "a", "path": str(raw), "sourceFormat": "raw",
-                                 "bytesPerSecond": 2 << 20}, id="doomed")
+                                 "bytesPerSecond": SLOW}, id="doomed")
     client.event(lambda event: event["params"].get("topic") == "task.progress")
     return raw
 
@@ -234,13 +243,13 @@ def begin_copy(client, tmp_path, export, size=12 << 20):
 def go_on(client, export, raw):
     status = client.call("image.status", {"repository": "far", "image": "a"})
     assert status["state"] == "broken" and status["copy"]["active"] is False and status["copy"]["done"] < status["size"], status
-    deadline = time.monotonic() + 60
-    ended = client.run("image.resume", {"repository": "far", "image": "a"})
+    deadline = time.monotonic() + TIMEOUT
+    ended = resume(client)
     # A server that has just started lets nobody write for a while (its grace period): SHORT gives up before.
     while ended["status"] == "failed" and time.monotonic() < deadline:
         assert ended["error"]["data"]["name"] == "RepositoryUnavailable", ended
         assert client.call("image.status", {"repository": "far", "image": "a"})["state"] == "broken"
-        ended = client.run("image.resume", {"repository": "far", "image": "a"})
+        ended = resume(client)
     assert ended["status"] == "done", ended
     assert same(data_path(str(EXPORTED) + export, "a"), raw)
 
@@ -258,16 +267,16 @@ def test_a_server_that_falls_silent_harms_its_repository_only_which_can_be_left(
             assert other.run("image.import", {"repository": "near", "image": "n", "path": str(raw),
                                               "sourceFormat": "raw"})["status"] == "done"
             other.call("repository.status", {"repository": "far"})  # it may be said to be well still, but it is said
-            assert time.monotonic() - begun < 30
+            assert time.monotonic() - begun < 90
             wait_for_health(client, "far", "unavailable")
-            assert time.monotonic() - begun < 40
+            assert time.monotonic() - begun < 120
             begun = time.monotonic()
             assert client.call("repository.status", {"repository": "far"})["health"] == "unavailable"
             assert client.error("image.status", {"repository": "far", "image": "a"}).name == "RepositoryUnavailable"
             assert client.error("repository.disconnect", {"repository": "far"}).name == "WrongState"
             client.call("repository.disconnect", {"repository": "far", "force": True})
             assert host.mounts() == {}
-            assert time.monotonic() - begun < 10
+            assert time.monotonic() - begun < 30
         error = client.call("task.wait", {"task": "doomed"})["error"]
         assert error["data"]["name"] in ("RepositoryUnavailable", "BackendFailed"), error
         connect(client, export, options=SHORT)
@@ -303,7 +312,7 @@ def test_an_agent_starts_while_the_server_is_down_and_connects_when_it_is_back(m
         client.call("event.subscribe", {"topics": ["repository.*"]})
         connect(client, export, create=True, options=SHORT)
         client.call("image.import", {"repository": "far", "image": "a", "path": str(raw), "sourceFormat": "raw",
-                                     "bytesPerSecond": 1 << 20}, id="cut")
+                                     "bytesPerSecond": SLOW}, id="cut")
     host.kill()
     stop_server()
     try:
@@ -315,7 +324,7 @@ def test_an_agent_starts_while_the_server_is_down_and_connects_when_it_is_back(m
             assert client.error("image.status", {"repository": "far", "image": "a"}).name == "RepositoryUnavailable"
             start_server()
             client.event(lambda event: event["params"].get("topic") == "repository.connected" and event["params"]["subject"] == "far")
-            assert client.run("image.resume", {"repository": "far", "image": "a"})["status"] == "done"
+            assert resume(client)["status"] == "done"
     finally:
         start_server()
     assert same(data_path(str(EXPORTED) + export, "a"), raw)
