@@ -149,6 +149,25 @@ force_run(struct call *call)
     return conclude(call, domain, virDomainDestroy(domain), "end");
 }
 
+/* One that has shut down in this very moment is what was wanted. */
+static enum outcome
+shutdown_force(struct call *call)
+{
+    const struct vm_args *args = call->args;
+    struct error *error = NULL;
+    virDomainPtr domain;
+
+    if (!vm_domain(call, &domain, &error))
+        return call_fail(call, error);
+    if (virDomainDestroy(domain) == 0)
+        return call_complete(call, NULL);
+    (void)virt_fail(&error, domain, "cannot end '%s'", args->vm);
+    if (error->code != ERROR_NOT_FOUND && virDomainIsActive(domain) != 0)
+        return vm_fail(call, error);
+    error_free(error);
+    return call_complete(call, "it is off");
+}
+
 static enum outcome
 shutdown_answer(struct call *call)
 {
@@ -281,7 +300,7 @@ const struct verb vm_life_verbs[] = {
         .steps = STEPS(
             VM_FIND_STEP, { "ask the guest", shutdown_run, .pool = POOL_VIRT },
             { "wait for its end", shutdown_wait, .pool = POOL_LOOP, .only_if = is_waited_for },
-            { "end it", force_run, .pool = POOL_VIRT, .only_if = is_to_be_forced },
+            { "end it", shutdown_force, .pool = POOL_VIRT, .only_if = is_to_be_forced },
             { "tell", shutdown_answer, .pool = POOL_LOOP }),
     },
     {
