@@ -423,12 +423,12 @@ const struct verb vm_define_verbs[] = {
         .role = ROLE_OPERATOR,
         .kind = VERB_CHANGES,
         .args_size = sizeof(struct define_args),
-        .params = PARAMS(
-            VM_DESCRIPTION_PARAMS(define_args, make.description), XML_PARAM(define_args),
-            PARAM(define_args, replace, "replace", .type = PARAM_BOOL,
-                  .about = "Take the place of the VM of this name or UUID, if there is one."),
-            PARAM(define_args, autostart, "autostart", .type = PARAM_BOOL,
-                  .about = "Start it with the host.")),
+        .params =
+            PARAMS(VM_DESCRIPTION_PARAMS(define_args, make.description), XML_PARAM(define_args),
+                   PARAM(define_args, replace, "replace", .type = PARAM_BOOL,
+                         .about = "Take the place of the VM of this name, if there is one."),
+                   PARAM(define_args, autostart, "autostart", .type = PARAM_BOOL,
+                         .about = "Start it with the host.")),
         .result = &vm_shape,
         .errors = DEFINE_ERRORS,
         .steps = STEPS(

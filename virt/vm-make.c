@@ -88,7 +88,7 @@ exists(const struct vm *vm, const char *more, struct error **err)
     return error_data_text(err, "id", "%s", vm->name);
 }
 
-/* Whom it would replace, by its name or its UUID, which must be one and the same. */
+/* Whom it would replace, by its name or its UUID, which must be one and the same: libvirt renames none so. */
 static bool
 find_present(const struct call *call, bool replace, struct error **err)
 {
@@ -102,8 +102,8 @@ find_present(const struct call *call, bool replace, struct error **err)
         return true;
     if (!replace)
         return exists(present->vm, ": pass 'replace' to vm.define to change it", err);
-    if (by_name && state->use.uuid[0] && by_name != by_uuid)
-        return exists(present->vm, ", which is another one's", err);
+    if (by_name != by_uuid)
+        return exists(present->vm, ": to replace it give its own name, and its UUID or none", err);
     if (present->vm->saved)
         return vm_refuse_state(present->vm,
                                "a VM without saved memory, which goes on as it was described when "

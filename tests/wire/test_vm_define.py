@@ -90,8 +90,10 @@ def test_one_that_is_there_is_replaced_only_when_that_is_asked_for(client):
     assert client.error("vm.create", {"name": "web1", **BASICS}).name == "AlreadyExists"
     assert client.error("vm.create", {"name": "web2", "uuid": first["uuid"], **BASICS}).name == "AlreadyExists"
     other = define(client, "web2")
-    error = client.error("vm.define", {"name": "web1", "uuid": other["uuid"], "replace": True, **BASICS})
-    assert error.name == "AlreadyExists"
+    for name, uuid in (("web1", other["uuid"]), ("web1", UUID + "7"), ("web3", first["uuid"])):
+        error = client.error("vm.define", {"name": name, "uuid": uuid, "replace": True, **BASICS, "disks": [image("c")]})
+        assert error.name == "AlreadyExists" and error.data["id"] == "web1" and "its own name" in error.message, error
+    assert users(client, "c") == []
     second = define(client, disks=[image("b"), image("c")], networks=[{"kind": "user"}], replace=True, autostart=True)
     assert second["uuid"] == first["uuid"] and second["autostart"]
     assert second["networks"][0]["mac"] == first["networks"][0]["mac"]
