@@ -321,7 +321,8 @@ has_alias(const struct vm *vm, const char *alias)
     return false;
 }
 
-/* Nor is it there when the VM is not. */
+/* Nor is it there when the VM is not, or is off: its definition is what is read then, which has aliases too, those
+   that a caller of libvirt's gave. */
 static bool
 look_whether_gone(struct call *call, bool *ret_gone, struct error **err)
 {
@@ -338,7 +339,7 @@ look_whether_gone(struct call *call, bool *ret_gone, struct error **err)
         return virt_fail(err, domain, "cannot read the description of a VM");
     if (!vm_parse(xml, &vm, err))
         return false;
-    *ret_gone = !has_alias(vm, state->alias);
+    *ret_gone = vm->id < 0 || !has_alias(vm, state->alias);
     return true;
 }
 

@@ -343,6 +343,24 @@ def test_an_image_is_free_though_the_agent_was_killed_before_the_guest_let_go(ma
         client.call("image.remove", {"repository": "fast", "image": "late"})
 
 
+def test_a_vm_that_is_off_has_let_go_though_its_definition_names_the_alias(client, virt_host):
+    disk = virt_host.make_disk("named", 1 << 20)
+    client.call("vm.define", {"name": "named", "memory": 64 * MIB, "cpus": 1})
+    client.call("vm.start", {"vm": "named"})
+    virt_host.virsh("attach-device", "named", "/dev/stdin", "--persistent", input=f'''<disk type="file" device="disk">
+      <source file="{disk}"/><target dev="vdb" bus="virtio"/><alias name="ua-data"/></disk>''')
+    client.request("vm.detachDisk", {"vm": "named", "disk": "vdb", "scope": "live", "timeout": 600}, id="detach")
+
+    def asks():
+        steps = client.call("task.status", {"task": "detach"})["steps"]
+        return any(each["name"] == "ask the guest" and each["outcome"] == "complete" for each in steps)
+    wait_for(asks, "the question to the guest")
+    client.call("vm.destroy", {"vm": "named"})
+    answer = client.wait("detach").get("result")
+    assert answer and answer["live"] and not answer["config"] and "ua-data" in virt_host.virsh("dumpxml", "named").stdout
+    client.call("vm.undefine", {"vm": "named"})
+
+
 def test_a_machine_of_our_own_has_room_for_what_comes_later(client, virt_host, images):
     for name in ("root", "more"):
         client.call("image.create", {"repository": images, "image": f"q35-{name}", "size": MIB})
