@@ -175,6 +175,16 @@ is_saving(const struct call *call)
     return atomic_load(&state->saving.begun) && !atomic_load(&state->saving.ended);
 }
 
+static const char *
+how_it_ended(const struct saving *saving)
+{
+    if (!saving->error)
+        return "it was saved already";
+    /* Of a libvirt that went away it cannot be told. */
+    return saving->error->code == ERROR_BACKEND_UNAVAILABLE ? saving->error->message
+                                                            : "it goes on as it was";
+}
+
 /* Again until it has ended: before QEMU has begun to write, libvirt 9.0 takes the request and nothing comes of
    it; and at its end it is too late. */
 static enum outcome
@@ -184,7 +194,7 @@ save_stop(struct call *call)
     struct saving *saving = &state->saving;
 
     if (atomic_load(&saving->ended))
-        return call_complete(call, saving->error ? "it goes on as it was" : "it was saved already");
+        return call_complete(call, "%s", how_it_ended(saving));
     (void)virDomainAbortJob(saving->domain);
     return call_wait(call, saving->key, AGAIN_MS, "libvirt stops saving");
 }
