@@ -55,11 +55,8 @@ choose_named(struct backup *backup, const struct backup_args *args, const struct
     for (char **name = args->disks; *name; name++) {
         const struct vm_disk *disk = vm_disk_find(vm, *name);
 
-        if (!disk) {
-            error_set(err, ERROR_NOT_FOUND, "VM '%s' has no disk '%s'", vm->name, *name);
-            error_data_text(err, "kind", "disk");
-            return error_data_text(err, "id", "%s", *name);
-        }
+        if (!disk)
+            return virt_missing_device(err, vm->name, "disk", *name);
         if (strcmp(disk->device, "disk") != 0 || !disk->source)
             return error_param(err, "disks", "names '%s', which is no disk with an image", *name);
         if (is_chosen(backup, disk))

@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#include "virt/failure.h"
+
 static void
 file_done(struct disk_file *file)
 {
@@ -106,12 +108,8 @@ disk_chain_find(const struct xml_node *domain, const char *vm, const char *name,
 {
     const struct xml_node *node = disk_node_find(domain, name);
 
-    if (!node) {
-        error_set(err, ERROR_NOT_FOUND, "VM '%s' has no disk '%s': vm.status tells which it has",
-                  vm, name);
-        error_data_text(err, "kind", "disk");
-        return error_data_text(err, "id", "%s", name);
-    }
+    if (!node)
+        return virt_missing_device(err, vm, "disk", name);
     disk_chain_read(node, ret_chain);
     return true;
 }

@@ -228,6 +228,15 @@ virt_missing(struct error **err, const char *vm)
 }
 
 bool
+virt_missing_device(struct error **err, const char *vm, const char *kind, const char *id)
+{
+    error_set(err, ERROR_NOT_FOUND, "VM '%s' has no %s '%s': vm.status tells which it has", vm,
+              kind, id);
+    error_data_text(err, "kind", "%s", kind);
+    return error_data_text(err, "id", "%s", id);
+}
+
+bool
 virt_unavailable(struct error **err, const char *reason)
 {
     error_set(err, ERROR_BACKEND_UNAVAILABLE, "libvirt is not there: %s", reason);

@@ -34,6 +34,8 @@ bool virt_fail_as_kept(struct error **err, virConnectPtr connect, virDomainPtr d
 
 /* NotFound {kind "vm", id}; returns false. */
 bool virt_missing(struct error **err, const char *vm);
+/* NotFound {kind, id}: of a device of a VM ('kind' disk, network); returns false. */
+bool virt_missing_device(struct error **err, const char *vm, const char *kind, const char *id);
 /* BackendUnavailable {backend, reason}; returns false. */
 bool virt_unavailable(struct error **err, const char *reason);
 

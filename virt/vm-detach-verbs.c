@@ -86,12 +86,8 @@ find_disk(const struct detach_args *args, const struct vm *vm)
 static bool
 is_missing(const struct detach_args *args, const char *kind, struct error **err)
 {
-    const char *id = args->device ? args->device : args->image;
-
-    error_set(err, ERROR_NOT_FOUND, "VM '%s' has no %s '%s': vm.status tells which it has",
-              args->change.vm.vm, kind, id);
-    error_data_text(err, "kind", "%s", kind);
-    return error_data_text(err, "id", "%s", id);
+    return virt_missing_device(err, args->change.vm.vm, kind,
+                               args->device ? args->device : args->image);
 }
 
 /* Which is what libvirt is told to take out by; of drivers other than QEMU's not all give one. */

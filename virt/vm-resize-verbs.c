@@ -49,12 +49,8 @@ find_disk(struct call *call, struct error **err)
     const struct vm *vm = state->change.use.entry->vm;
     const struct vm_disk *disk = vm_disk_find(vm, args->disk);
 
-    if (!disk) {
-        error_set(err, ERROR_NOT_FOUND, "VM '%s' has no disk '%s': vm.status tells which it has",
-                  vm->name, args->disk);
-        error_data_text(err, "kind", "disk");
-        return error_data_text(err, "id", "%s", args->disk);
-    }
+    if (!disk)
+        return virt_missing_device(err, vm->name, "disk", args->disk);
     if (!disk->image) {
         error_set(err, ERROR_WRONG_STATE,
                   "disk '%s' of VM '%s' is no image of a repository that is connected", args->disk,
