@@ -76,15 +76,6 @@ disk_work_read(struct call *call, struct xml_document **ret_document, struct err
     return read_description(domain, 0, ret_document, err);
 }
 
-bool
-disk_work_require_unsaved(struct call *call, struct error **err)
-{
-    const struct disk_work *work = call->state;
-    virDomainPtr domain;
-
-    return work->running || (vm_domain(call, &domain, err) && vm_require_unsaved(domain, err));
-}
-
 struct image_wish
 disk_work_wish(struct call *call)
 {
@@ -207,7 +198,7 @@ disk_work_open(struct call *call, const struct xml_document *document, const cha
     _cleanup_free_ char *image = NULL;
     enum disk_found found;
 
-    if (!disk_work_require_unsaved(call, err) ||
+    if (!vm_require_unsaved(work->use.domain, err) ||
         !disk_chain_find(xml_root(document), work->name, disk, &chain, err) ||
         !disk_chain_image(&chain, work->places, ret_repository, &image, err) ||
         !disk_work_follow_merge(*ret_repository, &image, err) ||

@@ -40,8 +40,6 @@ void disk_work_done(struct call *call);
 /* Worker, all that follow.  What libvirt says of it now, and whether it runs. */
 bool disk_work_read(struct call *call, struct xml_document **ret_document, struct error **err)
     _must_check_;
-/* After that: a VM that is off must not have saved memory; see vm_require_unsaved(). */
-bool disk_work_require_unsaved(struct call *call, struct error **err) _must_check_;
 /* On its behalf. */
 struct image_wish disk_work_wish(struct call *call);
 

@@ -135,6 +135,8 @@ look_for_disk(struct call *call, virDomainPtr domain, const struct vm *live,
 
     if (!disk)
         return is_missing(args, "disk", err);
+    if (!vm_require_unsaved(domain, err))
+        return false;
     state->change.live = running != NULL;
     state->change.config = defined != NULL;
     state->change.device = xstrdup(disk->target);

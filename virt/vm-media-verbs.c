@@ -138,7 +138,7 @@ media_look(struct call *call)
     struct error *error = NULL;
     virDomainPtr domain;
 
-    if (!change_look(call, &domain, &error) ||
+    if (!change_look(call, &domain, &error) || !vm_require_unsaved(domain, &error) ||
         !change_read(call, state->places, &live, &config, &error))
         return vm_fail(call, error);
     if (!find_in_both(call, live, config, &error))

@@ -107,7 +107,7 @@ resize_look(struct call *call)
         (void)virt_fail(&error, domain, "cannot ask for the state of a VM");
         return vm_fail(call, error);
     }
-    if (active == 0 && !vm_require_unsaved(domain, &error))
+    if (!vm_require_unsaved(domain, &error))
         return vm_fail(call, error);
     state->running = active > 0;
     return call_complete(call, state->running ? "it runs" : "it is off");

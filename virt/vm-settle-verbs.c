@@ -110,7 +110,7 @@ settle_run(struct call *call)
     _cleanup_(xml_freep) struct xml_document *document = NULL;
     _cleanup_(error_freep) struct error *error = NULL;
 
-    if (!disk_work_read(call, &document, &error) || !disk_work_require_unsaved(call, &error))
+    if (!disk_work_read(call, &document, &error) || !vm_require_unsaved(work->use.domain, &error))
         return call_fail(call, TAKE(error));
     writer_object(writer);
     writer_member_string(writer, "vm", work->use.uuid);

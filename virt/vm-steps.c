@@ -165,7 +165,8 @@ vm_answer_fresh(struct call *call)
 bool
 vm_require_unsaved(virDomainPtr domain, struct error **err)
 {
-    int saved = virDomainHasManagedSaveImage(domain, 0);
+    int active = virDomainIsActive(domain);
+    int saved = active == 0 ? virDomainHasManagedSaveImage(domain, 0) : active < 0 ? -1 : 0;
 
     WORKER_ONLY();
     if (saved < 0)

@@ -69,7 +69,7 @@ enum outcome vm_answer_fresh(struct call *call);
 bool vm_is_fresh(struct call *call);
 enum outcome vm_wait_fresh(struct call *call);
 
-/* Worker, of a VM that is off: WrongState when it is to go on from saved memory, which names the files that its disks
+/* Worker.  WrongState when the VM is off, and is to go on from saved memory, which names the files that its disks
    were then, and knows what was in them. */
 bool vm_require_unsaved(virDomainPtr domain, struct error **err) _must_check_;
 /* WrongState {state, needs}. */

@@ -211,7 +211,7 @@ def ended(client, task):
 
 
 def test_memory_is_saved_and_restored(client):
-    define(client, disks=[image("a")])
+    define(client, disks=[image("a"), image("c", device="cdrom")])
     error = client.error("vm.save", {"vm": "web1"})
     assert (error.name, error.data["state"]) == ("WrongState", "shutoff")
     error = client.error("vm.restore", {"vm": "web1"})
@@ -226,6 +226,12 @@ def test_memory_is_saved_and_restored(client):
     assert error.name == "WrongState" and "managedSave" in error.data["needs"]
     error = client.error("vm.define", {"name": "web1", **BASICS, "replace": True})
     assert error.name == "WrongState" and "saved memory" in error.data["needs"]
+    # What it goes on with is not taken from it.
+    for verb, params in (("vm.detachDisk", {"disk": "vda"}), ("vm.changeMedia", {}), ("vm.snapshot", {}),
+                         ("vm.resizeDisk", {"disk": "vda", "size": 2 << 20}), ("vm.settle", {})):
+        error = client.error(verb, {"vm": "web1", **params})
+        assert (error.name, error.data["state"]) == ("WrongState", "saved"), (verb, error)
+    assert users(client, "a") == users(client, "c") == ["web1"]
     answer = client.call("vm.restore", {"vm": "web1"}, id="restore1")
     assert answer["saved"] and answer["disks"][0]["image"] == "a"
     status = ended(client, "restore1")
