@@ -71,7 +71,7 @@ def test_a_repository_that_vanishes_under_a_copy_ends_it_with_an_error(agent, cl
     raw = random_raw(tmp_path / "web1.raw", 16 << 20, holes=False)
     client.run("image.import", {"repository": "slow", "image": "web1", "path": str(raw), "sourceFormat": "raw"})
     client.call("image.copy", {"repository": "slow", "image": "web1", "targetRepository": "fast",
-                               "bytesPerSecond": 1 << 20}, id="doomed")
+                               "bytesPerSecond": 65536}, id="doomed")
     shutil.rmtree(agent.folder / "fast")
     client.hurry("doomed")
     ended = client.call("task.wait", {"task": "doomed"})
@@ -132,7 +132,7 @@ def test_a_copy_that_was_begun_by_copying_goes_on_by_sharing_or_copying(agent, c
     raw = random_raw(tmp_path / "web1.raw", 32 << 20)
     client.run("image.import", {"repository": "xfs", "image": "web1", "path": str(raw), "sourceFormat": "raw"})
     client.call("image.copy", {"repository": "xfs", "image": "web1", "targetRepository": "xfs", "targetImage": "web2",
-                               "bytesPerSecond": 4 << 20}, id="begun")
+                               "bytesPerSecond": 1 << 20}, id="begun")
     client.call("event.subscribe", {"topics": ["task.progress"], "subject": "begun"})
     client.event(lambda event: event["params"]["data"]["progress"]["done"] > 100000)
     client.call("task.abort", {"task": "begun"})

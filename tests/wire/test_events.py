@@ -410,7 +410,7 @@ def test_a_snapshot_tells_every_image_and_running_task(agent, client, tmp_path):
     for name in ("one", "two"):
         client.call("image.create", {"repository": "fast", "image": name, "size": 4096})
     client.call("image.copy", {"repository": "slow", "image": "source", "targetRepository": "fast",
-                               "bytesPerSecond": 1 << 20}, id="copying")
+                               "bytesPerSecond": 65536}, id="copying")
     with agent.connect() as other:
         other.call("event.subscribe", {"topics": ["image.*", "task.started", "repository.*"],
                                        "snapshot": True})

@@ -76,7 +76,7 @@ def test_an_abandoned_copy_is_mended_by_its_fix(agent, client, tmp_path):
     raw = random_raw(tmp_path / "web1.raw", 4 << 20)
     client.run("image.import", {"repository": "slow", "image": "web1", "path": str(raw), "sourceFormat": "raw"})
     client.call("image.copy", {"repository": "slow", "image": "web1", "targetRepository": "fast",
-                               "bytesPerSecond": 1 << 20}, id="part")
+                               "bytesPerSecond": 65536}, id="part")
     assert problems(client) == []  # somebody works on it
     client.call("task.abort", {"task": "part"})
     client.call("task.wait", {"task": "part"})
