@@ -34,7 +34,7 @@ job_kind_of_domain(int operation)
         [VIR_DOMAIN_JOB_OPERATION_START] = "start",
         [VIR_DOMAIN_JOB_OPERATION_SAVE] = "save",
         [VIR_DOMAIN_JOB_OPERATION_RESTORE] = "restore",
-        [VIR_DOMAIN_JOB_OPERATION_MIGRATION_IN] = "migration-in",
+        [VIR_DOMAIN_JOB_OPERATION_MIGRATION_IN] = JOB_KIND_INCOMING,
         [VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT] = "migration-out",
         [VIR_DOMAIN_JOB_OPERATION_SNAPSHOT] = "snapshot",
         [VIR_DOMAIN_JOB_OPERATION_SNAPSHOT_REVERT] = "snapshot-revert",
@@ -125,15 +125,27 @@ figure(virTypedParameterPtr params, int count, const char *name)
     return value;
 }
 
+/* libvirt 9.0 has no figures of a VM that comes: "migration statistics are available only on the source host". */
+static bool
+comes(const struct job_looks_of *of)
+{
+    return of->count > 0 && strcmp(of->items[0].kind, JOB_KIND_INCOMING) == 0;
+}
+
 static bool
 ask_domain(virDomainPtr domain, struct job_looks_of *of, struct error **err)
 {
     virTypedParameterPtr params = NULL;
     int count = 0, type = VIR_DOMAIN_JOB_NONE, operation = 0;
 
-    if (virDomainGetJobStats(domain, &type, &params, &count, 0) < 0)
+    if (virDomainGetJobStats(domain, &type, &params, &count, 0) < 0) {
+        if (virGetLastErrorCode() == VIR_ERR_OPERATION_UNSUPPORTED) {
+            add(of, &(struct job_look){ .kind = JOB_KIND_INCOMING });
+            return true;
+        }
         return has_none(virGetLastErrorCode()) ||
                virt_fail(err, domain, "cannot ask for the job of '%s'", of->name);
+    }
     (void)virTypedParamsGetInt(params, count, VIR_DOMAIN_JOB_OPERATION, &operation);
     if (type == VIR_DOMAIN_JOB_BOUNDED || type == VIR_DOMAIN_JOB_UNBOUNDED)
         add(of, &(struct job_look){ .kind = job_kind_of_domain(operation),
@@ -149,16 +161,21 @@ static bool
 ask_vm(struct job_looks_of *of, virConnectPtr connect, struct error **err)
 {
     virDomainPtr domain = virDomainLookupByUUIDString(connect, of->uuid);
-    bool done = true;
+    bool done;
 
     if (!domain) {
         of->known = of->gone = virGetLastErrorCode() == VIR_ERR_NO_DOMAIN;
         return of->gone || virt_fail_connect(err, connect, "cannot find VM '%s'", of->name);
     }
-    for (char **disk = of->disks; *disk && done; disk++)
+    done = ask_domain(domain, of, err);
+    /* While it comes its disks have no jobs, and to ask for them would wait for its arrival. */
+    for (char **disk = of->disks; *disk && done && !comes(of); disk++)
         done = ask_disk(domain, *disk, of, err);
-    of->known = done && ask_domain(domain, of, err);
     (void)virDomainFree(domain);
+    of->gone = !done && (*err)->code == ERROR_NOT_FOUND;
+    if (of->gone)
+        error_free(TAKE(*err));
+    of->known = done || of->gone;
     return of->known;
 }
 

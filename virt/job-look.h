@@ -45,6 +45,7 @@ void job_looks_add(struct job_looks *looks, const struct vm *vm);
    why.  Worker. */
 bool job_looks_ask(struct job_looks *looks, virConnectPtr connect, struct error **err) _must_check_;
 
+#define JOB_KIND_INCOMING "migration-in"
 /* The words of vm.jobs for libvirt's numbers; NULL: none of a job that is told. */
 const char *job_kind_of_block(int type);
 const char *job_kind_of_domain(int operation);

@@ -13,6 +13,7 @@
 
 #define ENDED_MAX 500
 #define LATE_NS INT64_C(15000000000)
+#define MISSED "it ended while libvirt could not tell the agent how"
 
 struct vm_job {
     char id[UUID_TEXT_SIZE];
@@ -190,6 +191,32 @@ is_seen(const struct job_looks_of *of, const struct vm_job *job)
     return false;
 }
 
+/* Of a VM that came and is there, it is known how, whatever was missed. */
+static void
+end_unseen(struct job_table *table, const struct job_looks_of *of, struct vm_job *job)
+{
+    if (strcmp(job->kind, JOB_KIND_INCOMING) == 0 && !of->gone)
+        end(table, job, "done", NULL);
+    else
+        end(table, job, "unknown", MISSED);
+}
+
+/* Of VMs that are off, or gone, libvirt is not asked: the event that told how their jobs ended was missed. */
+static void
+end_missed(struct job_table *table, int64_t asked_ns)
+{
+    struct vm_job *next;
+
+    for (struct vm_job *job = table->running; job; job = next) {
+        const struct vm_entry *entry = vm_table_find_uuid(table->virt, job->uuid);
+        bool is_on = entry && entry->vm->state != VM_SHUTOFF && entry->vm->state != VM_CRASHED;
+
+        next = job->next;
+        if (!is_on && !job->task && job->looked_ns + LATE_NS < asked_ns)
+            end(table, job, "unknown", MISSED);
+    }
+}
+
 void
 job_table_update(struct job_table *table, const struct job_looks *looks, int64_t asked_ns)
 {
@@ -207,9 +234,10 @@ job_table_update(struct job_table *table, const struct job_looks *looks, int64_t
             /* One whose end an event has told is not here any more; a task of ours tells of its own. */
             if (strcmp(job->uuid, of->uuid) == 0 && !job->task && job->looked_ns < asked_ns &&
                 !is_seen(of, job))
-                end(table, job, "unknown", "it ended while libvirt could not tell the agent how");
+                end_unseen(table, of, job);
         }
     }
+    end_missed(table, asked_ns);
 }
 
 /* ---- libvirt's events ---- */
@@ -318,12 +346,27 @@ hear_domain_job(struct job_table *table, const struct vm_news *news)
                 : "libvirt does not say why");
 }
 
+/* libvirt tells of the end of a job only where the VM has come from. */
+static void
+hear_arrival(struct job_table *table, const struct vm_news *news)
+{
+    struct vm_job *job = find_running(table, news->uuid, NULL);
+    bool came = (news->event == VIR_DOMAIN_EVENT_RESUMED &&
+                 news->detail == VIR_DOMAIN_EVENT_RESUMED_MIGRATED) ||
+                (news->event == VIR_DOMAIN_EVENT_SUSPENDED &&
+                 news->detail == VIR_DOMAIN_EVENT_SUSPENDED_PAUSED);
+
+    if (job && came && strcmp(job->kind, JOB_KIND_INCOMING) == 0)
+        end(table, job, "done", NULL);
+}
+
 /* With QEMU all its jobs have ended. */
 static void
 hear_life(struct job_table *table, const struct vm_news *news)
 {
     struct vm_job *next;
 
+    hear_arrival(table, news);
     if (news->event != VIR_DOMAIN_EVENT_STOPPED && news->event != VIR_DOMAIN_EVENT_CRASHED)
         return;
     for (struct vm_job *job = table->running; job; job = next) {
@@ -336,6 +379,8 @@ hear_life(struct job_table *table, const struct vm_news *news)
             task_wake(table->virt->agent, key);
         if (!job->task && job->disk)
             end(table, job, "failed", "the VM has stopped");
+        else if (strcmp(job->kind, JOB_KIND_INCOMING) == 0)
+            end(table, job, "failed", "the VM did not come: the source host tells why");
     }
 }
 

@@ -112,6 +112,9 @@ class Roamer:
         found = self.call(host, "vm.migration")["migrations"]
         return found[0] if found else None
 
+    def jobs(self, host):
+        return [(job["kind"], job["state"]) for job in self.clients[host].call("vm.jobs")["jobs"]]
+
     def wait_told(self, host, *states):
         """The event that tells of one of these states, of the migration begun last: one before may be told first."""
         return self.clients[host].event(lambda event: event["params"].get("topic") == "vm.migration"
@@ -192,6 +195,8 @@ def test_a_vm_moves_while_it_runs(roamer, tmp_path):
     assert coming["direction"] == "incoming" and coming["id"] == begun["id"] and coming["task"] == task, coming
     error = roamer.error("vm.cancelMigration", host=there)
     assert error.name == "WrongState" and error.data["needs"] == "the source host", error
+    # Not held up until the VM is there, as libvirt would for its disks.
+    assert roamer.jobs(there) == [("migration-in", "running")] and roamer.known(there)["state"] == "running"
     roamer.wait_beats()
     roamer.clients[here].hurry(task)
     status = roamer.end(task)
@@ -202,6 +207,8 @@ def test_a_vm_moves_while_it_runs(roamer, tmp_path):
         assert told["downtimeMs"] is not None and told["memory"]["processed"] > 0, told
         assert roamer.known(host) == told
     assert status["result"] == roamer.known(here)
+    assert [job for job in roamer.jobs(here) if job[1] == "running"] == []
+    assert roamer.jobs(there) == [("migration-in", "done")]
     assert roamer.clients[here].call("vm.list")["vms"] == []
     assert [each["vm"] for each in roamer.clients[there].call("vm.list")["vms"]] == [VM]
     roamer.check_arrived(tmp_path)
@@ -394,11 +401,13 @@ def test_a_vm_that_does_not_come_to_an_end_is_paused_until_it_is_there(roamer, t
 def test_the_target_dies_in_the_middle(roamer):
     here, there = roamer.here, roamer.there
     task, _ = roamer.migrate(bytesPerSecond=SLOW)
+    wait_for(lambda: roamer.jobs(there) == [("migration-in", "running")], "the job")
     there.kill_qemu(VM)
     status = roamer.end(task)
     assert status["status"] == "failed" and status["error"]["data"]["name"] == "BackendFailed", status
     assert roamer.known(here)["state"] == "failed"
     assert roamer.wait_known(there, "failed")["direction"] == "incoming"
+    assert roamer.jobs(there) == [("migration-in", "failed")]
     roamer.check_stayed()
 
 
@@ -406,12 +415,14 @@ def test_the_target_dies_in_the_middle(roamer):
 def test_the_targets_libvirtd_dies_in_the_middle(roamer):
     here, there = roamer.here, roamer.there
     task, _ = roamer.migrate(bytesPerSecond=SLOW)
+    wait_for(lambda: roamer.jobs(there) == [("migration-in", "running")], "the job")
     there.kill_libvirtd()
     status = roamer.end(task)
     assert status["status"] == "failed", status
     assert roamer.known(here)["state"] == "failed"
     there.start_libvirtd()
     assert roamer.wait_known(there, "failed")["direction"] == "incoming"
+    wait_for(lambda: roamer.jobs(there) == [("migration-in", "unknown")], "the end of the job")
     roamer.check_stayed()
 
 
