@@ -14,8 +14,9 @@
 /*
  * What the last libvirt call of this thread failed with, behind "FORMAT: "; returns false.
  * BackendUnavailable when the connection is dead; else by the table in failure.c: NotFound and AlreadyExists {kind}
- * with 'id' of a VM, with 'vm' of what is within one ('id' is its caller's to add); WrongState, Busy, Timeout,
- * Forbidden, InvalidParams, or BackendFailed {backend, code, text}.
+ * with 'id' of a VM, with 'vm' of what is within one ('id' is its caller's to add); WrongState {state, needs}, Busy
+ * {retryAfterMs}, Timeout, BackendUnavailable of another host's libvirtd, TaskAborted; or BackendFailed.  All of them
+ * {code, text} as libvirt has them.
  * 'domain' may be NULL: what the call was about.
  *
  * Macros, because each call of libvirt forgets the failure of the one before, virDomainGetName() among the arguments
