@@ -146,6 +146,7 @@ migration_ask(virConnectPtr connect, const char *uuid, const struct migration_wi
         ret_news->failed = !ret_news->look.gone;
         return true;
     }
+    ret_news->acted = true;
     act(domain, wish, ret_news);
     if (!look_at(domain, wish, ret_news)) {
         ret_news->failed = true;

@@ -20,6 +20,7 @@ struct migration_wish {
 struct migration_news {
     struct migration_look look;
     bool failed;                /* libvirt did not answer: 'look' is of no use */
+    bool acted;                 /* what was wished was tried */
     struct error *cancel_error; /* owned, or NULL, as all here */
     struct error *other_error;  /* of 'postcopy', 'pause', 'set_speed' */
     char *record;

@@ -59,6 +59,7 @@ have_stopped(struct migration_entry *entry, int why)
     if (why == VIR_DOMAIN_EVENT_STOPPED_MIGRATED && !migration->incoming) {
         /* So it is there, whatever else libvirt could not do (making it persistent there, as one). */
         if (entry->call_error) {
+            free(migration->note);
             migration->note = xstrdup(entry->call_error->message);
             error_free(TAKE(entry->call_error));
         }

@@ -174,14 +174,13 @@ migration_end(struct migration_entry *entry, enum migration_state state, struct 
     migration->ended_ns = clock_wall_ns();
     error_free(migration->error);
     migration->error = error;
+    migration_wish_done(&entry->wish);
     log_info("migration of VM '%s', %s: %s%s%s", migration->vm,
              migration->incoming ? "incoming" : "outgoing", migration_state_name(state),
              error ? ": " : "", error ? error->message : "");
     /* Where the VM is now: on the target it was done, on the source it was not. */
-    if (migration->id && migration->incoming == (state == MIGRATION_DONE)) {
-        free(entry->wish.record);
+    if (migration->id && migration->incoming == (state == MIGRATION_DONE))
         entry->wish.record = migration_record_write(migration);
-    }
     migration_publish(entry);
 }
 
@@ -255,6 +254,21 @@ have_cancelled(struct migration_entry *entry, struct migration_news *news)
         return;
     }
     entry->cancel_error = TAKE(news->cancel_error);
+}
+
+/* The VM could not be had: what was wished of it is wished of it still. */
+static void
+take_back(struct migration_entry *entry, struct migration_wish *wish)
+{
+    entry->wish.cancel |= wish->cancel;
+    entry->wish.postcopy |= wish->postcopy;
+    entry->wish.pause |= wish->pause;
+    if (wish->set_speed && !entry->wish.set_speed) {
+        entry->wish.set_speed = true;
+        entry->wish.speed = wish->speed;
+    }
+    if (!entry->wish.record)
+        entry->wish.record = TAKE(wish->record);
 }
 
 static void
@@ -337,9 +351,12 @@ have_looked(struct job *job)
     struct migration_entry *entry = question->entry;
     struct migration_news *news = &question->news;
     struct loop *loop = entry->migrations->virt->agent->loop;
+    bool failed = news->failed;
 
     entry->asking = false;
-    if (question->wish.cancel)
+    if (news->failed && !news->acted)
+        take_back(entry, &question->wish);
+    else if (question->wish.cancel && news->acted)
         have_cancelled(entry, news);
     if (news->other_error && !migration_is_over(entry->migration.state))
         note(entry, xstrdup(news->other_error->message));
@@ -360,9 +377,9 @@ have_looked(struct job *job)
     free(question);
     if (entry->retired)
         entry_free_when_idle(entry);
-    else if (entry->again || entry->wish.record)
+    else if (!failed && (entry->again || entry->wish.record))
         migration_tick(entry);
-    else if (!migration_is_over(entry->migration.state))
+    else if (!migration_is_over(entry->migration.state) || entry->wish.record)
         timer_arm(loop, &entry->timer, entry->migration.incoming ? LOOK_INCOMING_MS : LOOK_MS);
 }
 

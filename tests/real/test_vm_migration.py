@@ -440,6 +440,22 @@ def test_the_sources_libvirtd_dies_in_the_middle(roamer):
 
 
 @again_if_spoilt
+def test_a_wish_to_cancel_that_libvirt_did_not_hear_is_not_told_as_granted(roamer):
+    here = roamer.here
+    task, begun = roamer.migrate(bytesPerSecond=SLOW)
+    here.pause_libvirtd()
+    cancelling = roamer.clients[here].request("vm.cancelMigration", {"vm": VM})
+    roamer.clients[here].call("host.ping")
+    here.kill_libvirtd()
+    assert roamer.end(task)["error"]["data"]["name"] == "BackendUnavailable"
+    here.start_libvirtd()
+    ended = roamer.wait_known(here, "failed", "aborted")
+    assert ended["id"] == begun["id"] and ended["state"] == "failed", ended
+    reply = roamer.clients[here].wait(cancelling)
+    assert reply.get("result", ended)["state"] == "failed", reply
+    roamer.check_stayed()
+
+
 def test_disks_go_over_too(roamer, tmp_path):
     """Of a VM whose disks only the source sees: those that were made for it on the target hold what it has written."""
     here, there = roamer.here, roamer.there
