@@ -86,19 +86,33 @@ disk_chain_read(const struct xml_node *node, struct disk_chain *ret_chain)
 }
 
 static bool
-is_called(const struct xml_node *node, const char *name)
+has_target(const struct xml_node *node, const char *name)
 {
-    return xml_attribute_is(xml_child(node, "target"), "dev", name) ||
-           xml_attribute_is(xml_child(node, "alias"), "name", name) ||
-           strcmp(xml_text(node, "serial"), name) == 0;
+    return xml_attribute_is(xml_child(node, "target"), "dev", name);
+}
+
+static bool
+has_alias(const struct xml_node *node, const char *name)
+{
+    return xml_attribute_is(xml_child(node, "alias"), "name", name);
+}
+
+static bool
+has_serial(const struct xml_node *node, const char *name)
+{
+    return strcmp(xml_text(node, "serial"), name) == 0;
 }
 
 const struct xml_node *
 disk_node_find(const struct xml_node *domain, const char *name)
 {
-    for (XML_EACH(node, xml_child(domain, "devices"), "disk"))
-        if (is_called(node, name))
-            return node;
+    static bool (*const has[])(const struct xml_node *, const char *) = { has_target, has_alias,
+                                                                          has_serial };
+
+    for (size_t i = 0; i < ARRAY_COUNT(has); i++)
+        for (XML_EACH(node, xml_child(domain, "devices"), "disk"))
+            if (has[i](node, name))
+                return node;
     return NULL;
 }
 

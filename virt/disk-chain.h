@@ -29,7 +29,7 @@ struct disk_chain {
 void disk_chain_done(struct disk_chain *chain);
 /* Of 'node', a <disk>.  One without a medium has no files. */
 void disk_chain_read(const struct xml_node *node, struct disk_chain *ret_chain);
-/* The disk of that target, alias or serial, in a domain's description; NULL: there is none. */
+/* The disk of that target, alias or serial, in a domain's description, as vm_disk_find(); NULL: there is none. */
 const struct xml_node *disk_node_find(const struct xml_node *domain, const char *name);
 /* NotFound {kind "disk", id}. */
 bool disk_chain_find(const struct xml_node *domain, const char *vm, const char *name,

@@ -347,14 +347,18 @@ vm_read(virDomainPtr domain, struct vm **ret_vm, struct error **err)
 const struct vm_disk *
 vm_disk_find(const struct vm *vm, const char *name)
 {
-    for (size_t i = 0; i < vm->disk_count; i++) {
-        const struct vm_disk *disk = &vm->disks[i];
+    static const size_t names[] = { offsetof(struct vm_disk, target),
+                                    offsetof(struct vm_disk, alias),
+                                    offsetof(struct vm_disk, serial) };
 
-        if ((disk->target && strcmp(disk->target, name) == 0) ||
-            (disk->alias && strcmp(disk->alias, name) == 0) ||
-            (disk->serial && strcmp(disk->serial, name) == 0))
-            return disk;
-    }
+    for (size_t i = 0; i < ARRAY_COUNT(names); i++)
+        for (size_t j = 0; j < vm->disk_count; j++) {
+            const char *candidate =
+                *(char *const *)(const void *)((const char *)&vm->disks[j] + names[i]);
+
+            if (candidate && strcmp(candidate, name) == 0)
+                return &vm->disks[j];
+        }
     return NULL;
 }
 

@@ -85,7 +85,7 @@ bool vm_read(virDomainPtr domain, struct vm **ret_vm, struct error **err) _must_
 /* What a domain's XML says; state and the like are left.  Any thread. */
 bool vm_parse(const char *xml, struct vm **ret_vm, struct error **err) _must_check_;
 
-/* By target, alias or serial; NULL: it has no such disk. */
+/* By target, else by alias, else by serial, which may be any text; NULL: it has no such disk. */
 const struct vm_disk *vm_disk_find(const struct vm *vm, const char *name);
 /* By MAC address, or its device on the host (vnet0), which only what runs has; NULL: it has no such card. */
 const struct vm_network *vm_network_find(const struct vm *vm, const char *name);

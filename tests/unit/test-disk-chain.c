@@ -45,6 +45,21 @@ parse(const char *text)
 }
 
 static void
+a_target_is_meant_before_another_disks_serial(void **unused)
+{
+    _cleanup_(xml_freep) struct xml_document *document =
+        parse("<domain><devices><disk><target dev='vda'/><serial>vdb</serial></disk>"
+              "<disk><target dev='vdc'/><serial>virtio-disk1</serial></disk>"
+              "<disk><target dev='vdb'/><alias name='virtio-disk1'/></disk></devices></domain>");
+    static const char *const names[] = { "vdb", "virtio-disk1" };
+
+    (void)unused;
+    for (size_t i = 0; i < ARRAY_COUNT(names); i++)
+        assert_true(xml_attribute_is(
+            xml_child(disk_node_find(xml_root(document), names[i]), "target"), "dev", "vdb"));
+}
+
+static void
 a_chain_is_read_with_its_job(void **unused)
 {
     _cleanup_(xml_freep) struct xml_document *document = parse(domain);
@@ -140,6 +155,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_target_is_meant_before_another_disks_serial),
         cmocka_unit_test(a_chain_is_read_with_its_job),
         cmocka_unit_test(a_disk_in_a_volume_and_one_without_a_medium_are_told),
         cmocka_unit_test(a_note_is_read_back_and_is_of_its_disk_alone),

@@ -112,6 +112,23 @@ user_data_that_others_have_spoilt_are_no_part_of_answers(void **unused)
 }
 
 static void
+a_target_is_meant_before_another_disks_serial(void **unused)
+{
+    static const char xml[] =
+        "<domain type='kvm'><name>a</name><uuid>" UUID "</uuid><devices>"
+        "<disk type='file'><target dev='vda'/><serial>vdb</serial></disk>"
+        "<disk type='file'><target dev='vdc'/><serial>virtio-disk1</serial></disk>"
+        "<disk type='file'><target dev='vdb'/><alias name='virtio-disk1'/></disk></devices></domain>";
+    _cleanup_(vm_freep) struct vm *vm = NULL;
+    _cleanup_(error_freep) struct error *err = NULL;
+
+    (void)unused;
+    assert_true(vm_parse(xml, &vm, &err));
+    assert_ptr_equal(vm_disk_find(vm, "vdb"), &vm->disks[2]);
+    assert_ptr_equal(vm_disk_find(vm, "virtio-disk1"), &vm->disks[2]);
+}
+
+static void
 what_is_no_domain_is_refused(void **unused)
 {
     static const char *const texts[] = {
@@ -178,6 +195,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_description_is_read),
+        cmocka_unit_test(a_target_is_meant_before_another_disks_serial),
         cmocka_unit_test(user_data_that_others_have_spoilt_are_no_part_of_answers),
         cmocka_unit_test(what_is_no_domain_is_refused),
         cmocka_unit_test(states_and_reasons_are_words),
