@@ -105,7 +105,7 @@ put_driver(struct xml_writer *writer, const struct disk_device *disk)
     xml_attr(writer, "type", disk->source ? format_of(&disk->source->layers[0]) : "raw");
     if (disk->source) {
         xml_attr(writer, "cache", cache);
-        /* A volume's driver has no such choice: libvirt 9.0 refuses to start with it. */
+        /* QEMU's driver of volumes has no such choice: libvirt 9.0 takes one, and drops it. */
         xml_attr(writer, "io",
                  !file             ? NULL
                  : description->io ? description->io
