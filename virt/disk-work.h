@@ -71,6 +71,12 @@ bool disk_work_paths(struct call *call, const char *disk, char ***ret_paths, str
 bool disk_work_redefine(struct call *call, const char *disk, struct repository *repository,
                         const char *image, struct error **err) _must_check_;
 
+/*
+ * POOL_VIRT, after disk_work_find(): before a VM that is off is started, the files that it knows are held against
+ * what its images are now, where that is to be done (virt/vm-settle-verbs.c).  What cannot be, the start tells.
+ */
+enum outcome disk_work_renew(struct call *call);
+
 /* Whether its record is behind what the VM has, as far as can be told without a lock. */
 bool disk_work_is_unsettled(const struct disk_places *places, const struct disk_chain *chain,
                             bool running);

@@ -3,16 +3,17 @@
 
 #include <string.h>
 
-#include "virt/vm-steps.h"
+#include "virt/disk-work.h"
 
 #define LIFE_ERRORS                                                                                \
     ERRORS(ERROR_NOT_FOUND, ERROR_WRONG_STATE, ERROR_BUSY, ERROR_TIMEOUT,                          \
            ERROR_BACKEND_UNAVAILABLE, ERROR_BACKEND_FAILED)
 
 /* What most of these verbs are. */
-#define LIFE_VERB                                                                                  \
+#define LIFE_VERB LIFE_VERB_OF(struct vm_use, vm_state_done)
+#define LIFE_VERB_OF(state, done)                                                                  \
     .role = ROLE_OPERATOR, .kind = VERB_CHANGES, .result = &vm_shape, .errors = LIFE_ERRORS,       \
-    .state_size = sizeof(struct vm_use), .state_done = vm_state_done, .object = vm_name_object
+    .state_size = sizeof(state), .state_done = done, .object = vm_name_object
 
 /* One call of libvirt about one VM: 'done' says whether it went well. */
 static enum outcome
@@ -271,13 +272,14 @@ const struct verb vm_life_verbs[] = {
         .summary =
             "Start a virtual machine that is defined; from its saved memory, if it has some.",
         .description = "Of one that runs it is WrongState.",
-        LIFE_VERB,
+        LIFE_VERB_OF(struct disk_work, disk_work_done),
         .args_size = sizeof(struct start_args),
         .params =
             PARAMS(VM_PARAM(start_args), PARAM(start_args, paused, "paused", .type = PARAM_BOOL,
                                                .about = "Let its cpus wait for vm.resume.")),
-        .steps = STEPS(VM_FIND_STEP, { "start", start_run, .pool = POOL_VIRT },
-                       { "tell", start_answer, .pool = POOL_LOOP }),
+        .steps = STEPS(
+            DISK_WORK_FIND_STEP, { "look at its disks", disk_work_renew, .pool = POOL_VIRT },
+            { "start", start_run, .pool = POOL_VIRT }, { "tell", start_answer, .pool = POOL_LOOP }),
     },
     {
         .name = "vm.shutdown",

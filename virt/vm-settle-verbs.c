@@ -2,7 +2,8 @@
 /*
  * vm.settle: what QEMU has open of a VM's disks is held against the images' records, and those put right.
  *
- * The agent does it by itself wherever a kill may have left a record behind (virt/job-adopt.h).
+ * The agent does it by itself wherever a kill may have left a record behind (virt/job-adopt.h), and before it
+ * starts a VM.
  */
 #include <config.h>
 
@@ -102,6 +103,49 @@ settle_disk(struct call *call, const struct xml_document *document, const struct
     return settle_image(call, &chain, repository, &image, writer, err);
 }
 
+static bool
+settle_all(struct call *call, const struct xml_document *document, struct writer *writer,
+           struct error **err)
+{
+    for (XML_EACH(node, xml_child(xml_root(document), "devices"), "disk"))
+        if (!settle_disk(call, document, node, writer, err))
+            return false;
+    return true;
+}
+
+static bool
+is_unsettled(const struct disk_work *work, const struct xml_document *document)
+{
+    for (XML_EACH(node, xml_child(xml_root(document), "devices"), "disk")) {
+        _cleanup_(disk_chain_done) struct disk_chain chain = { 0 };
+
+        disk_chain_read(node, &chain);
+        if (disk_work_is_unsettled(work->places, &chain, work->running))
+            return true;
+    }
+    return false;
+}
+
+enum outcome
+disk_work_renew(struct call *call)
+{
+    const struct disk_work *work = call->state;
+    _cleanup_(xml_freep) struct xml_document *document = NULL;
+    _cleanup_(error_freep) struct error *error = NULL;
+    _cleanup_writer_ struct writer found = WRITER_INIT;
+
+    if (!disk_work_read(call, &document, &error))
+        return call_complete(call, "%s", error->message);
+    if (work->running || !is_unsettled(work, document))
+        return call_complete(call, NULL);
+    writer_array(&found);
+    if (!vm_require_unsaved(work->use.domain, &error) ||
+        !settle_all(call, document, &found, &error))
+        return call_complete(call, "%s", error->message);
+    writer_end_array(&found);
+    return call_complete(call, "%s", found.text.bytes);
+}
+
 static enum outcome
 settle_run(struct call *call)
 {
@@ -116,9 +160,8 @@ settle_run(struct call *call)
     writer_member_string(writer, "vm", work->use.uuid);
     writer_key(writer, "disks");
     writer_array(writer);
-    for (XML_EACH(node, xml_child(xml_root(document), "devices"), "disk"))
-        if (!settle_disk(call, document, node, writer, &error))
-            return call_fail(call, TAKE(error));
+    if (!settle_all(call, document, writer, &error))
+        return call_fail(call, TAKE(error));
     writer_end_array(writer);
     writer_end_object(writer);
     return call_complete(call, NULL);
@@ -139,7 +182,7 @@ const struct verb vm_settle_verbs[] = {
         .summary =
             "Hold what QEMU has open of a virtual machine's disks against the images' records, and put those right.",
         .description =
-            "The agent does this by itself when it starts, when libvirt is back and when a VM stops. For each disk it "
+            "The agent does this by itself when it starts, when libvirt is back, when a VM stops and before vm.start. For each disk it "
             "tells what was found: as-recorded, went-over (QEMU had; the record now says so), outdated (a VM that is "
             "off was described with files that the image has left; it is not any more), in-use (a task is at it).",
         .role = ROLE_OPERATOR,

@@ -129,6 +129,21 @@ def test_saved_memory_finds_its_disks_as_they_were(virt_host, client):
     virt_host.wait_beats(GUEST)
 
 
+def test_what_is_started_has_the_files_that_its_images_are_now(virt_host, agent, client, tmp_path):
+    """Also when it is described otherwise, as after a kill before libvirt was told of them."""
+    changes = (("vm.snapshot", {"disks": [{"disk": "vda", "snapshot": "one"}]}, "one"),
+               ("vm.mergeDisk", {"disk": "vda", "base": "one"}, None))
+    for verb, arguments, base in changes:
+        run(client, "vm.destroy")
+        before = virt_host.virsh("dumpxml", GUEST, "--inactive").stdout
+        run(client, verb, **arguments)
+        virt_host.virsh("define", "/dev/stdin", input=before)
+        client.call("vm.start", {"vm": GUEST})
+        virt_host.wait_beats(GUEST, 2)
+        assert place(client) == ("fast", "web") and image(client, "web")["base"] == base
+    check_disk(virt_host, agent, tmp_path)
+
+
 def test_all_disks_are_kept_at_once_or_none(virt_host, agent, client, tmp_path):
     disks = [{"disk": "vda", "snapshot": "one"}, {"disk": "vdb", "snapshot": "data"}]
     assert client.error("vm.snapshot", {"vm": GUEST, "disks": disks}).name == "InvalidParams"
