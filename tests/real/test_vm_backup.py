@@ -101,8 +101,11 @@ def checkpoints(client):
 
 
 def wait_state(client, state):
-    """And noted to be."""
-    wait_for(lambda: status(client)["state"] == state and status(client)["ended"], f"a backup that is {state}")
+    """And noted to be, and nobody works on it any more: one that is done is noted before its job is ended."""
+    def reached():
+        shown = status(client)
+        return shown["state"] == state and shown["ended"] and not shown["active"] and not shown["job"]
+    wait_for(reached, f"a backup that is {state}")
     return status(client)
 
 
