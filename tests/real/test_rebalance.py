@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from rig.backend import operations_of
 from rig.gluster import wait_for
 
 FILES = 500
@@ -23,8 +24,10 @@ def operations(client, volume):
 
 
 def wait_ended(client, volume):
-    wait_for(lambda: operation(client, volume)["status"] not in ("running", "pending", "unknown"),
-             f"the end of {volume}'s operation")
+    def ended():
+        return [each for each in operations_of(client, volume)
+                if each["kind"] != "heal" and each["status"] not in ("running", "pending", "unknown")]
+    wait_for(ended, f"the end of {volume}'s operation")
     return operation(client, volume)
 
 
@@ -51,6 +54,8 @@ def test_a_rebalance_is_told_by_every_host_whoever_is_killed(pool, host_agents, 
         host_agents[0].kill()  # who began it is gone; it goes on
         refused = second.error("gluster.startVolumeRebalance", {"volume": name})
         assert (refused.name, refused.data["operation"]) == ("WrongState", begun["operation"])
+        for host in pool.hosts:
+            wait_host(third, name, host, "running")
         running = operation(third, name)
         assert (running["operation"], running["kind"], running["status"]) == \
             (begun["operation"], "rebalance", "running")
@@ -58,10 +63,10 @@ def test_a_rebalance_is_told_by_every_host_whoever_is_killed(pool, host_agents, 
         pool.kill_brick(pool.brick(2, name, 2))
         lost = pool.hosts[1]
         lost.kill_glusterd()
-        wait_for(lambda: host_status(third, name, lost) == "unknown", "the loss of a glusterd")
+        wait_host(third, name, lost, "unknown")
         assert second.error("volume.operations", {"fresh": True}).name == "BackendUnavailable"
         lost.start_glusterd()
-        wait_for(lambda: host_status(third, name, lost) == "running", "the glusterd")
+        wait_host(third, name, lost, "running")
         assert operation(second, name)["operation"] == begun["operation"]
     wait_for(lambda: not any(host.moves_files(name) for host in pool.hosts), "the end of all processes")
     if host_status(third, name, lost) == "running":
@@ -82,7 +87,13 @@ def test_a_rebalance_is_told_by_every_host_whoever_is_killed(pool, host_agents, 
 
 
 def host_status(client, volume, host):
-    return next(each["status"] for each in operation(client, volume)["hosts"] if each["host"] == host.address)
+    """None: it is not told of."""
+    return next((each["status"] for found in operations_of(client, volume) if found["kind"] != "heal"
+                 for each in found["hosts"] if each["host"] == host.address), None)
+
+
+def wait_host(client, volume, host, status):
+    wait_for(lambda: host_status(client, volume, host) == status, f"{host.name} to be {status}")
 
 
 def told_statuses(client, operation):
@@ -105,7 +116,8 @@ def test_a_rebalance_is_stopped_and_one_of_the_layout_moves_nothing(pool, host_a
     assert third.call("volume.stopRebalance", {"volume": name}) == ended == operation(first, name)
     with pool.paused_bricks(pool.brick(0, name, 3)):
         begun = second.call("volume.rebalance", {"volume": name, "force": True})
-        assert operation(third, name)["status"] == "running"
+        for host in pool.hosts:
+            wait_host(third, name, host, "running")
         stopped = third.call("volume.stopRebalance", {"volume": name})
     assert (stopped["operation"], stopped["status"]) == (begun["operation"], "stopped")
     assert operations(first, name) == []
