@@ -277,6 +277,8 @@ write_note(const struct disk_note *note)
     xml_attr(writer, "image", note->image);
     xml_attr(writer, "sourceRepository", note->source_repository);
     xml_attr(writer, "sourceImage", note->source_image);
+    if (note->source_created)
+        xml_attr_number(writer, "sourceCreated", note->source_created);
     xml_attr(writer, "keepSource", note->keep_source ? "yes" : NULL);
     xml_element_end(writer);
     return xml_writer_take(writer);
@@ -332,6 +334,8 @@ disk_note_read(const struct xml_node *domain, const char *disk, struct disk_note
             .source_image = xml_attribute(node, "sourceImage"),
             .keep_source = xml_attribute_is(node, "keepSource", "yes"),
         };
+        if (!xml_attribute_number(node, "sourceCreated", &ret_note->source_created))
+            ret_note->source_created = 0;
         return true;
     }
     return false;

@@ -90,6 +90,7 @@ struct disk_note {
     char *disk;
     char *repository, *image; /* of a move: the target */
     char *source_repository, *source_image;
+    uint64_t source_created; /* its creation, wall clock, ns; 0: not noted */
     bool keep_source;
 };
 

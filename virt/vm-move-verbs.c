@@ -148,11 +148,13 @@ describe_new(struct call *call, const struct xml_document *document, struct erro
     const struct move_args *args = call->args;
     struct move_state *state = call->state;
     _cleanup_(disk_chain_done) struct disk_chain chain = { 0 };
+    _cleanup_(image_closep) struct image *source = NULL;
     struct repository *repository;
 
     if (!require_running(state, err) ||
         !disk_work_open(call, document, args->disk, &chain, &repository, &state->note.source_image,
-                        err))
+                        err) ||
+        !image_open(repository, state->note.source_image, &source, err))
         return false;
     if (chain.job)
         return refuse_job(state, chain.job, err);
@@ -163,6 +165,7 @@ describe_new(struct call *call, const struct xml_document *document, struct erro
     state->note.source_repository = xstrdup(repository->name);
     state->note.repository = xstrdup(args->repository);
     state->note.image = xstrdup(args->image ? args->image : state->note.source_image);
+    state->note.source_created = (uint64_t)source->record.created_ns;
     state->note.keep_source = args->keep_source;
     return true;
 }
@@ -367,6 +370,14 @@ find_source(const struct move_state *state, struct repository **ret_repository)
     return false;
 }
 
+/* A kill may have come after its removal, and another may have been made of that name since. */
+static bool
+is_another(const struct move_state *state, const struct image *image)
+{
+    return state->note.source_created &&
+           (uint64_t)image->record.created_ns != state->note.source_created;
+}
+
 static bool
 remove_source(struct call *call, struct repository *repository, struct error **err)
 {
@@ -380,6 +391,8 @@ remove_source(struct call *call, struct repository *repository, struct error **e
         error_free(TAKE(*err));
         return true;
     }
+    if (is_another(state, image))
+        return true;
     if (!image_require_no_dependents(image, err) ||
         !image_require_unused(image, NULL, "undefine that first (vm.undefine)", err) ||
         !image_require_closed(image, call_abort_flag(call), err) || !image_hide(image, err))

@@ -268,6 +268,21 @@ def clean(client):
                 client.run("repository.fix", {"repository": repository, "fix": problem["fix"]})
 
 
+def test_an_image_that_was_made_since_is_not_taken_for_the_one_that_was_moved(virt_host, agent):
+    """A kill just after the old image went leaves the note of the move, and others see a name that is free."""
+    uri = ("--uri", "https://hostler.org/job/1/vda")
+    with agent.connect() as client:
+        client.call("image.create", {"repository": "slow", "image": "web", "size": 1 << 20})
+    virt_host.virsh("metadata", GUEST, *uri, "--live", "--key", "job", "--set",
+                    "<job kind='move' disk='vda' repository='fast' image='web' sourceRepository='slow'"
+                    " sourceImage='web' sourceCreated='1'/>")
+    with restarted(virt_host, agent) as client:
+        wait_for(lambda: virt_host.virsh("metadata", GUEST, *uri, "--live", check=False).returncode, "the end of the move")
+        settled(client)
+        assert (place(client), images(client, "slow")) == (("fast", "web"), ["web"])
+        client.call("image.remove", {"repository": "slow", "image": "web"})
+
+
 def unless(name, change):
     """What it says, but for the error that tells that it was done before."""
     def run_it(client):

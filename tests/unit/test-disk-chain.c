@@ -18,7 +18,7 @@
 static const char domain[] =
     "<domain><metadata>"
     "<a:job xmlns:a='https://hostler.org/job/1/vda' kind='move' disk='vda' repository='slow' image='web'"
-    " sourceRepository='fast' sourceImage='old' keepSource='yes'/>"
+    " sourceRepository='fast' sourceImage='old' sourceCreated='17' keepSource='yes'/>"
     "<b:job xmlns:b='https://hostler.org/job/1/vdb' kind='merge' disk='vdb'/></metadata><devices>"
     "<disk type='file' device='disk' model='virtio' snapshot='external'>"
     "<driver name='qemu' type='qcow2' cache='none' discard='unmap'/>"
@@ -114,9 +114,11 @@ a_note_is_read_back_and_is_of_its_disk_alone(void **unused)
     assert_string_equal(move.source_repository, "fast");
     assert_string_equal(move.source_image, "old");
     assert_true(move.keep_source);
+    assert_int_equal(move.source_created, 17);
     assert_true(disk_note_read(xml_root(document), "vdb", &merge));
     assert_string_equal(merge.kind, "merge");
     assert_false(merge.keep_source);
+    assert_int_equal(merge.source_created, 0);
     assert_false(disk_note_read(xml_root(document), "sda", &none));
 }
 
