@@ -132,11 +132,20 @@ def test_saving_that_is_aborted_in_time_lets_the_vm_run_on(virt_host, client):
     virt_host.wait_beats("life", 2)
 
 
-def test_an_agent_that_is_killed_leaves_the_saving_to_libvirt(virt_host, agent):
+def save_and_kill(virt_host, agent):
+    """Whether libvirt had been asked by then: else the guest goes on."""
     with agent.connect() as client:
         wait_for_backend(client, "libvirt")
         client.call("vm.save", {"vm": "life"})
     restart(agent)
+    goal = virt_host.beats("life") + 3
+    wait_for(lambda: virt_host.domain_state("life") == "shut off" or virt_host.beats("life") >= goal,
+             "the guest's end, or its going on")
+    return virt_host.domain_state("life") == "shut off"
+
+
+def test_an_agent_that_is_killed_leaves_the_saving_to_libvirt(virt_host, agent):
+    assert any(save_and_kill(virt_host, agent) for _ in range(20)), "killed too soon each time"
     with agent.connect() as client:
         wait_for_backend(client, "libvirt")
         client.call("event.subscribe", {"topics": ["vm.changed"], "snapshot": True})

@@ -10,6 +10,7 @@ import json
 import os
 import queue
 import threading
+import time
 import uuid
 
 import websockets
@@ -170,9 +171,10 @@ class Client:
 
     def event(self, match=lambda event: True, timeout=TIMEOUT):
         """The next notification for which match(message) holds; those before it are dropped."""
+        deadline = time.monotonic() + timeout
         while True:
             try:
-                message = self.events.get(timeout=timeout)
+                message = self.events.get(timeout=max(0, deadline - time.monotonic()))
             except queue.Empty:
                 raise AssertionError(f"no such event within {timeout} s") from None
             if message is None:
