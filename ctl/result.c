@@ -61,7 +61,7 @@ static const struct listing {
       "after",
       "maxMemory" },
     { "jobs",
-      { "name", "kind", "disk", "state", "done", "total", "perSecond", "ended", "error" },
+      { "vm", "kind", "disk", "state", "done", "total", "perSecond", "ended", "error" },
       "no jobs",
       "after",
       "kind" },

@@ -416,8 +416,8 @@ write_job(const struct vm_job *job, struct writer *writer)
 {
     writer_object(writer);
     writer_member_string(writer, "job", job->id);
-    writer_member_string(writer, "vm", job->uuid);
-    writer_member_string(writer, "name", job->name);
+    writer_member_string(writer, "vm", job->name);
+    writer_member_string(writer, "uuid", job->uuid);
     writer_member_string(writer, "kind", job->kind);
     writer_member_string(writer, "disk", job->disk);
     writer_member_string(writer, "state", job->state);
@@ -457,9 +457,9 @@ const struct shape vm_jobs_shape = {
     .name = "VmJobs",
     .schema =
         "{\"type\":\"object\",\"required\":[\"jobs\"],\"properties\":{\"jobs\":{\"type\":\"array\",\"items\":"
-        "{\"type\":\"object\",\"required\":[\"job\",\"vm\",\"name\",\"kind\",\"disk\",\"state\",\"done\","
+        "{\"type\":\"object\",\"required\":[\"job\",\"vm\",\"uuid\",\"kind\",\"disk\",\"state\",\"done\","
         "\"total\",\"perSecond\",\"bytesPerSecond\",\"task\",\"began\",\"ended\",\"error\"],\"properties\":{"
-        "\"job\":{\"type\":\"string\"},\"vm\":{\"type\":\"string\"},\"name\":{\"type\":\"string\"},"
+        "\"job\":{\"type\":\"string\"},\"vm\":{\"type\":\"string\"},\"uuid\":{\"type\":\"string\"},"
         "\"kind\":{\"enum\":[\"merge\",\"move\",\"pull\",\"copy\",\"commit\",\"start\",\"save\",\"restore\","
         "\"migration-in\",\"migration-out\",\"snapshot\",\"snapshot-revert\",\"dump\",\"backup\",\"unknown\"]},"
         "\"disk\":{\"type\":[\"string\",\"null\"]},"

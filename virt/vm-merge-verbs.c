@@ -234,7 +234,7 @@ merge_begin(struct call *call)
     else
         call_begin_rate(call, args->bytes_per_second);
     writer_object(writer);
-    writer_member_string(writer, "vm", state->work.use.uuid);
+    writer_member_string(writer, "vm", state->work.name);
     writer_member_string(writer, "disk", state->disk);
     writer_member_string(writer, "repository", state->repository->name);
     writer_member_string(writer, "image", state->image);

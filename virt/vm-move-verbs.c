@@ -321,7 +321,7 @@ move_begin(struct call *call)
     else
         call_begin_rate(call, args->bytes_per_second);
     writer_object(writer);
-    writer_member_string(writer, "vm", state->work.use.uuid);
+    writer_member_string(writer, "vm", state->work.name);
     writer_member_string(writer, "disk", state->note.disk);
     writer_member_string(writer, "repository", state->note.repository);
     writer_member_string(writer, "image", state->note.image);

@@ -157,7 +157,7 @@ settle_run(struct call *call)
     if (!disk_work_read(call, &document, &error) || !vm_require_unsaved(work->use.domain, &error))
         return call_fail(call, TAKE(error));
     writer_object(writer);
-    writer_member_string(writer, "vm", work->use.uuid);
+    writer_member_string(writer, "vm", work->name);
     writer_key(writer, "disks");
     writer_array(writer);
     if (!settle_all(call, document, writer, &error))

@@ -335,7 +335,7 @@ write_answer(struct call *call)
     struct writer *writer = call_result(call);
 
     writer_object(writer);
-    writer_member_string(writer, "vm", state->work.use.uuid);
+    writer_member_string(writer, "vm", state->work.name);
     writer_key(writer, "snapshots");
     writer_array(writer);
     for (size_t i = 0; i < state->count; i++) {

@@ -48,7 +48,7 @@ def client(agent):
 def jobs(client, **wanted):
     """Those that have these members, the youngest first."""
     return [job for job in client.call("vm.jobs", {"vm": GUEST})["jobs"]
-            if all(job[name] == value for name, value in wanted.items())]
+            if job["vm"] == GUEST and all(job[name] == value for name, value in wanted.items())]
 
 
 def place(client):
@@ -96,7 +96,7 @@ def check_disk(virt_host, agent, folder, name="web", repository="fast"):
 def run(client, verb, **arguments):
     """To the end of its task."""
     task = f"{verb}-{os.urandom(4).hex()}"
-    client.call(verb, {"vm": GUEST, **arguments}, id=task)
+    assert client.call(verb, {"vm": GUEST, **arguments}, id=task)["vm"] == GUEST
     status = client.call("task.wait", {"task": task})
     assert status["status"] == "done", status
     return status
@@ -106,7 +106,8 @@ def test_a_snapshot_is_what_the_disk_held_at_one_moment(virt_host, agent, client
     before = virt_host.beats(GUEST)
     answer = client.call("vm.snapshot", {"vm": GUEST, "disks": [{"disk": "vda", "snapshot": "one"}]})
     after = virt_host.wait_beats(GUEST)
-    assert answer["snapshots"] == [{"disk": "vda", "repository": "fast", "image": "web", "snapshot": "one"}]
+    assert answer == {"vm": GUEST, "snapshots": [
+        {"disk": "vda", "repository": "fast", "image": "web", "snapshot": "one"}]}
     assert before <= check_beats(contents(agent, tmp_path, "one")) < after + 5
     assert (image(client, "one")["state"], image(client, "one")["mutable"]) == ("optimized", False)
     assert (image(client, "web")["base"], image(client, "web")["state"]) == ("one", "optimized")
