@@ -241,6 +241,15 @@ read_cpus(const struct xml_node *root, struct vm *vm)
  * What the agent has written there, whoever has edited it since: it becomes part of answers as it stands.
  * Elements of other programs may have the same name, for libxml2 tells names without their prefix.
  */
+/* A loader without a type is a rom, as libvirt takes it: a BIOS. */
+static bool
+is_flash(const struct xml_node *loader)
+{
+    _cleanup_free_ char *type = xml_attribute(loader, "type");
+
+    return type && strcmp(type, "pflash") == 0;
+}
+
 static char *
 user_data_of(const struct xml_node *metadata)
 {
@@ -291,7 +300,7 @@ vm_parse(const char *xml, struct vm **ret_vm, struct error **err)
     vm->machine = xml_attribute(type, "machine");
     vm->firmware = xml_attribute(os, "firmware");
     if (!vm->firmware)
-        vm->firmware = xstrdup(xml_child(os, "loader") ? "efi" : "bios");
+        vm->firmware = xstrdup(is_flash(xml_child(os, "loader")) ? "efi" : "bios");
     metadata = xml_child(root, "metadata");
     vm->user_data = user_data_of(metadata);
     if (xml_attribute_number(xml_child(metadata, "freeze"), "untilMs", &frozen_until_ms) &&

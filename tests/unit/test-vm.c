@@ -151,6 +151,31 @@ what_is_no_domain_is_refused(void **unused)
 }
 
 static void
+only_flash_is_a_firmware_of_efi(void **unused)
+{
+    static const struct {
+        const char *os, *firmware;
+    } known[] = {
+        { "<os/>", "bios" },
+        { "<os><loader>/bios.bin</loader></os>", "bios" },
+        { "<os><loader type='rom'>/bios.bin</loader></os>", "bios" },
+        { "<os><loader readonly='yes' type='pflash'>/OVMF_CODE.fd</loader></os>", "efi" },
+        { "<os firmware='efi'><loader type='rom'>/x</loader></os>", "efi" },
+    };
+
+    (void)unused;
+    for (size_t i = 0; i < ARRAY_COUNT(known); i++) {
+        _cleanup_free_ char *xml = xprintf(
+            "<domain type='kvm'><name>a</name><uuid>" UUID "</uuid>%s</domain>", known[i].os);
+        _cleanup_(vm_freep) struct vm *vm = NULL;
+        _cleanup_(error_freep) struct error *err = NULL;
+
+        assert_true(vm_parse(xml, &vm, &err));
+        assert_string_equal(vm->firmware, known[i].firmware);
+    }
+}
+
+static void
 states_and_reasons_are_words(void **unused)
 {
     (void)unused;
@@ -198,6 +223,7 @@ main(void)
         cmocka_unit_test(a_target_is_meant_before_another_disks_serial),
         cmocka_unit_test(user_data_that_others_have_spoilt_are_no_part_of_answers),
         cmocka_unit_test(what_is_no_domain_is_refused),
+        cmocka_unit_test(only_flash_is_a_firmware_of_efi),
         cmocka_unit_test(states_and_reasons_are_words),
         cmocka_unit_test(a_failure_is_told_with_what_is_asked_meanwhile),
     };
