@@ -134,7 +134,7 @@ static const struct shape stats_shape = {
     .schema =
         "{\"type\":\"object\",\"required\":[\"sampled\",\"intervalMs\",\"uptimeMs\",\"booted\",\"cpu\","
         "\"load\",\"memory\",\"numa\",\"pressure\",\"network\",\"disks\",\"agent\"],"
-        "\"properties\":{" SAMPLING_SCHEMA ",\"uptimeMs\":{\"type\":\"integer\"},"
+        "\"properties\":{" SAMPLING_SCHEMA ",\"uptimeMs\":{\"type\":[\"integer\",\"null\"]},"
         "\"booted\":{\"type\":[\"string\",\"null\"]},\"cpu\":{\"type\":\"object\",\"required\":["
         "\"online\",\"user\",\"system\",\"guest\",\"idle\",\"ioWait\",\"steal\",\"busyMs\","
         "\"totalMs\"],\"properties\":{\"user\":" SHARE ",\"system\":" SHARE ",\"guest\":" SHARE
@@ -197,7 +197,7 @@ stats_write(struct call *call, const struct sample *now)
 
     writer_object(writer);
     sampling_write(now, writer);
-    writer_member_unsigned(writer, "uptimeMs", sample->uptime_ms);
+    writer_member_if_known(writer, "uptimeMs", sample->uptime_ms > 0, sample->uptime_ms);
     writer_member_time(writer, "booted", (int64_t)sample->cpus.boot_s * NS_PER_S);
     for (enum host_part part = 0; part < HOST_PARTS; part++) {
         if (part == HOST_CPUS && !args->cpus)
