@@ -52,6 +52,7 @@ def test_a_freeze_holds_the_file_system_and_not_the_disk_beside_it(virt_host, ru
 
 def test_a_guest_follows_the_power_button_and_its_agent(virt_host):
     virt_host.start_guest("off", machine="q35", define=False)
+    virt_host.wait_power_button("off")
     virt_host.virsh("shutdown", "off", "--mode", "acpi")
     virt_host.wait_console("off", "power button\n")
     wait_for(lambda: virt_host.domain_state("off") is None, "the end of a transient domain")

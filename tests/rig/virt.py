@@ -403,6 +403,10 @@ class VirtHost:
         """Until its agent answers."""
         wait_for(lambda: self.guest_agent(name, "guest-ping", check=False) is not None, f"the agent of {name}")
 
+    def wait_power_button(self, name):
+        """Until somebody in the guest listens to it: what is pressed before is lost."""
+        self.run_in_guest(name, "until ls -l /proc/$(pidof acpid)/fd 2>/dev/null | grep -q /dev/input/\ndo sleep 0.1; done")
+
     def run_in_guest(self, name, text):
         """Lines for the guest's shell; answers what they print.  What they start in the background does not hold it
         up if it prints elsewhere."""
