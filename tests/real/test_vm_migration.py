@@ -177,7 +177,8 @@ def again_if_spoilt(test):
 
 
 @pytest.fixture
-def roamer(virt_pair, make_agent):
+def roamer(request, virt_pair, make_agent):
+    assert hasattr(request.function, "__wrapped__"), "what moves a guest is @again_if_spoilt"
     roamer = Roamer(virt_pair, make_agent)
     yield roamer
     for client in roamer.clients.values():
@@ -456,6 +457,7 @@ def test_a_wish_to_cancel_that_libvirt_did_not_hear_is_not_told_as_granted(roame
     roamer.check_stayed()
 
 
+@again_if_spoilt
 def test_disks_go_over_too(roamer, tmp_path):
     """Of a VM whose disks only the source sees: those that were made for it on the target hold what it has written."""
     here, there = roamer.here, roamer.there
