@@ -284,9 +284,9 @@ require(bool done)
     assert(done);
 }
 
-/* A copy has the declarations of its namespaces with it, which may stand further up. */
-static char *
-dump(const struct xml_node *node)
+/* Of a copy, which has the declarations of its namespaces with it: they may stand further up. */
+char *
+xml_dump(const struct xml_node *node)
 {
     xmlDoc *document = xmlNewDoc(lib_text("1.0"));
     xmlBuffer *buffer = xmlBufferCreate();
@@ -302,12 +302,6 @@ dump(const struct xml_node *node)
     xmlBufferFree(buffer);
     xmlFreeDoc(document);
     return text;
-}
-
-char *
-xml_dump(const struct xml_node *node)
-{
-    return dump(node);
 }
 
 bool
@@ -426,7 +420,7 @@ xml_put_attributes(struct xml_writer *writer, const struct xml_node *node,
 void
 xml_put_copy(struct xml_writer *writer, const struct xml_node *node)
 {
-    _cleanup_free_ char *text = dump(node);
+    _cleanup_free_ char *text = xml_dump(node);
 
     require(xmlTextWriterWriteRaw(writer->writer, lib_text(text)) >= 0);
 }
