@@ -180,6 +180,8 @@ finished(struct job *job)
 {
     struct search *search = CONTAINER_OF(job, struct search, job);
 
+    log_debug(NULL, "%s: looked for what goes on without the agent: %zu found",
+              *search->uuid ? search->uuid : "all VMs", search->count);
     for (size_t i = 0; i < search->count; i++) {
         begin(search->virt, &search->found[i]);
         disk_note_done(&search->found[i].note);

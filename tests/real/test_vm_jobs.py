@@ -229,8 +229,14 @@ def test_what_is_as_recorded_is_left_alone(agent, client):
                        for disk, repository, name in (("vda", "fast", "web"), ("vdb", "slow", "data"))]
 
 
-def settled(client):
-    """Once what a new agent goes on with has ended."""
+def looks(agent):
+    """How often the agent has looked for what to go on with."""
+    return agent.log_text().count("looked for what goes on without the agent")
+
+
+def settled(agent, client, before):
+    """Once the agent has looked again, and what it then goes on with has ended."""
+    wait_for(lambda: looks(agent) > before, "the agent to look")
     wait_for(lambda: not client.call("task.list", {"status": "running", "idPrefix": ""})["tasks"], "the agent's own tasks")
 
 
@@ -254,8 +260,9 @@ def killed_at(virt_host, agent, act, change, repository):
               f"inject=fsync:signal=SIGKILL:when={act}")
     with contextlib.suppress(AssertionError, ConnectionError), restarted(virt_host, agent, strace) as client:
         change(client)
+    before = looks(agent)
     client = restarted(virt_host, agent)
-    settled(client)
+    settled(agent, client, before)
     virt_host.wait_beats(GUEST)
     clean(client)
     return client
@@ -277,9 +284,10 @@ def test_an_image_that_was_made_since_is_not_taken_for_the_one_that_was_moved(vi
     virt_host.virsh("metadata", GUEST, *uri, "--live", "--key", "job", "--set",
                     "<job kind='move' disk='vda' repository='fast' image='web' sourceRepository='slow'"
                     " sourceImage='web' sourceCreated='1'/>")
+    before = looks(agent)
     with restarted(virt_host, agent) as client:
         wait_for(lambda: virt_host.virsh("metadata", GUEST, *uri, "--live", check=False).returncode, "the end of the move")
-        settled(client)
+        settled(agent, client, before)
         assert (place(client), images(client, "slow")) == (("fast", "web"), ["web"])
         client.call("image.remove", {"repository": "slow", "image": "web"})
 
@@ -418,14 +426,14 @@ def test_a_qemu_that_dies_in_a_job_starts_again_with_all(virt_host, agent, clien
     here, _ = place(client)
     elsewhere = {"fast": "slow", "slow": "fast"}[here]
     began(client, "vm.moveDisk", targetRepository=elsewhere)
-    shown = killed_qemu(virt_host, client)
+    shown = killed_qemu(virt_host, agent, client)
     assert images(client, elsewhere) == [] and check_beats(contents(agent, tmp_path, "web", here)) >= shown
     client.call("vm.start", {"vm": GUEST})
     virt_host.wait_beats(GUEST)
     client.call("vm.snapshot", {"vm": GUEST, "disks": [{"disk": "vda", "snapshot": "base"}]})
     filled(virt_host)
     began(client, "vm.mergeDisk")
-    shown = killed_qemu(virt_host, client)
+    shown = killed_qemu(virt_host, agent, client)
     assert image(client, "web", here)["state"] == "degraded"
     assert check_beats(contents(agent, tmp_path, "web", here)) >= shown
     run(client, "vm.mergeDisk", disk="vda", base="base")  # at rest
@@ -437,19 +445,21 @@ def test_a_qemu_that_dies_in_a_job_starts_again_with_all(virt_host, agent, clien
     run(client, "vm.mergeDisk", disk="vda", base="off")  # its base is known by its own name
     assert "off" not in images(client, here) or image(client, "off", here)["state"] == "broken"
     check_disk(virt_host, agent, tmp_path, repository=here)
+    before = looks(agent)
     client.call("vm.destroy", {"vm": GUEST})
-    settled(client)
+    settled(agent, client, before)
     wait_for(lambda: images(client, here) == ["web"], "what waited for the VM to go")
     assert image(client, "web", here)["state"] == "optimized"
     client.call("vm.start", {"vm": GUEST, "paused": True})
     client.call("vm.resume", {"vm": GUEST})
 
 
-def killed_qemu(virt_host, client):
+def killed_qemu(virt_host, agent, client):
     """How many beats its console has told of, once all that follows has ended."""
+    before = looks(agent)
     virt_host.kill_qemu(GUEST)
     wait_for(lambda: client.call("vm.status", {"vm": GUEST})["state"] in ("shutoff", "crashed"), "the VM to be off")
-    settled(client)
+    settled(agent, client, before)
     return virt_host.beats(GUEST)
 
 
