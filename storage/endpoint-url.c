@@ -198,7 +198,7 @@ static bool
 inspect_behind(const struct nbd_bridge *bridge, const char *shown, uint64_t size_max,
                uint64_t *ret_size, struct error **err)
 {
-    _cleanup_free_ char *uri = xprintf("nbd+unix:///?socket=%s", bridge->socket.path);
+    _cleanup_free_ char *uri = url_of_socket("", bridge->socket.path);
 
     return endpoint_inspect_qcow2(uri, shown, size_max, ret_size, err);
 }

@@ -30,6 +30,7 @@
 #include "agent/base/json-writer.h"
 #include "agent/base/thread.h"
 #include "storage/endpoint-kind.h"
+#include "storage/url.h"
 
 #define START_TIMEOUT_MS 30000
 #define END_PATIENCE_MS 10000 /* what clients wrote is flushed by then, or was not asked to last */
@@ -184,11 +185,8 @@ static bool
 listen_locally(const struct image *image, struct serve_record *record, int *ret_listener,
                struct error **err)
 {
-    static const char plain[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/";
     struct sockaddr_un address = { .sun_family = AF_UNIX };
     _cleanup_close_ int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    _cleanup_text_ struct text uri = TEXT_INIT;
     _cleanup_free_ char *path = NULL;
 
     if (!serve_path(record->token, "sock", &path, err))
@@ -204,11 +202,8 @@ listen_locally(const struct image *image, struct serve_record *record, int *ret_
     if (listener < 0 || bind(listener, (const struct sockaddr *)&address, sizeof(address)) < 0 ||
         chmod(path, 0600) < 0 || listen(listener, BACKLOG) < 0)
         return error_errno(err, ERROR_BACKEND_FAILED, errno, "cannot listen at '%s'", path);
-    text_printf(&uri, "nbd+unix:///%s?socket=", image->id);
-    for (const char *at = path; *at; at++)
-        text_printf(&uri, strchr(plain, *at) ? "%c" : "%%%02X", (unsigned char)*at);
     free(record->uri);
-    record->uri = text_take(&uri);
+    record->uri = url_of_socket(image->id, path);
     *ret_listener = TAKE_FD(listener);
     return true;
 }

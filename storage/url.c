@@ -75,6 +75,19 @@ url_show(const char *url)
                                                 : xstrdup(url);
 }
 
+char *
+url_of_socket(const char *export, const char *path)
+{
+    static const char plain[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/";
+    _cleanup_text_ struct text url = TEXT_INIT;
+
+    text_printf(&url, "nbd+unix:///%s?socket=", export);
+    for (const char *at = path; *at; at++)
+        text_printf(&url, strchr(plain, *at) ? "%c" : "%%%02X", (unsigned char)*at);
+    return text_take(&url);
+}
+
 const char *
 url_protocols(const char *url)
 {

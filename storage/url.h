@@ -19,6 +19,8 @@ bool url_is_http(const char *url);
 bool url_check(const char *url, struct error **err) _must_check_;
 /* As others may see it: what follows '?' in one of http may be somebody's key.  To be freed. */
 char *url_show(const char *url);
+/* Of the NBD export of that name at a socket of this host, whatever is in its path.  To be freed. */
+char *url_of_socket(const char *export, const char *path);
 /* What one of http may lead to, as curl names it: from https there is no way back to what anybody can change
    underway. */
 const char *url_protocols(const char *url);

@@ -8,13 +8,28 @@
 
 #include "virt/backup-steps.h"
 
+static bool
+check_served(const struct backup_args *args, struct error **err)
+{
+    const char *of_images = args->repository ? "repository"
+                            : args->image    ? "image"
+                            : args->base     ? "base"
+                                             : NULL;
+
+    return !of_images || error_param(err, of_images,
+                                     "is not to be given together with serve: the caller takes "
+                                     "what is served");
+}
+
 bool
 backup_check_args(const struct backup_args *args, struct error **err)
 {
+    if (args->scratch && strlen(args->scratch) > BACKUP_FOLDER_MAX)
+        return error_param(err, "scratch",
+                           "is too long for the path of a socket in it: at most %d bytes",
+                           BACKUP_FOLDER_MAX);
     if (args->serve)
-        return !args->repository || error_param(err, "repository",
-                                                "is not to be given together with serve: the "
-                                                "caller takes what is served");
+        return check_served(args, err);
     if (!args->repository)
         return error_param(err, "repository", "is missing: name one, or serve it");
     if (!args->image)

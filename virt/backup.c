@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "storage/url.h"
+
 #define PREFIX "hostler-backup-"
 
 static const char *const state_names[] = {
@@ -78,7 +80,7 @@ backup_url(const struct backup *backup, const struct backup_disk *disk)
 {
     _cleanup_free_ char *path = backup_socket(backup);
 
-    return xprintf("nbd+unix:///%s?socket=%s", disk->target, path);
+    return url_of_socket(disk->target, path);
 }
 
 char *

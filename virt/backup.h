@@ -27,6 +27,8 @@
 
 /* Where the scratch files and the socket are, unless told: not in /run, which is memory. */
 #define BACKUP_FOLDER "/var/tmp"
+/* Bytes: the path of the socket in it must fit where the kernel takes it. */
+#define BACKUP_FOLDER_MAX 50
 
 enum backup_state {
     BACKUP_NONE,

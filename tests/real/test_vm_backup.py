@@ -211,8 +211,10 @@ def test_a_raw_disk_is_backed_up_full_and_bad_wishes_are_refused(agent, client, 
             ({"image": "x", "since": "never"}, "InvalidParams"),
             ({"image": "all"}, "ImageExists"),
             ({}, "InvalidParams"),
+            ({"image": "x", "scratch": "/" + 50 * "x"}, "InvalidParams"),
             ({"image": "x", "serve": True}, "InvalidParams")):
         assert client.error("vm.backup", {"vm": VM, "repository": "fast", **params}).name == name, params
+    assert client.error("vm.backup", {"vm": VM, "serve": True, "image": "x"}).data["param"] == "image"
     assert client.error("vm.cancelBackup", {"vm": VM}).name == "WrongState"
     assert client.error("vm.finishBackup", {"vm": VM}).name == "WrongState"
     assert client.error("vm.resumeBackup", {"vm": VM}).name == "WrongState"

@@ -235,6 +235,19 @@ of_nbd_nothing_is_known_before_it_is_read(void **state)
     assert_string_equal(identity, "an NBD export");
 }
 
+static void
+a_socket_may_have_any_path(void **state)
+{
+    _cleanup_free_ char *plain = url_of_socket("web1", "/run/a-b_c.1~/x"),
+                        *other = url_of_socket("", "/a b&c?d%e\303\244");
+    struct error *error = NULL;
+
+    (void)state;
+    assert_string_equal(plain, "nbd+unix:///web1?socket=/run/a-b_c.1~/x");
+    assert_string_equal(other, "nbd+unix:///?socket=/a%20b%26c%3Fd%25e%C3%A4");
+    assert_true(url_check(other, &error));
+}
+
 int
 main(void)
 {
@@ -242,6 +255,7 @@ main(void)
         cmocka_unit_test(schemes_that_can_be_read_are_taken),
         cmocka_unit_test(others_are_refused_without_repeating_what_is_secret),
         cmocka_unit_test(a_query_of_http_is_not_shown),
+        cmocka_unit_test(a_socket_may_have_any_path),
         cmocka_unit_test(https_leads_to_https_only),
         cmocka_unit_test(a_server_is_known_by_size_tag_and_time),
         cmocka_unit_test(what_cannot_be_read_in_pieces_is_refused),
