@@ -27,10 +27,13 @@ def figures(client, vm, **params):
 
 def with_rates(client, vm):
     """Of a moment, too, in which nothing else was at the VM: libvirt waits for nobody, and then asks no QEMU."""
-    told, one = figures(client, vm, fresh=True)
-    while told["intervalMs"] is None or one["stale"]:
-        told, one = figures(client, vm, fresh=True)
-    return told, one
+    found = []
+
+    def are_told():
+        found[:] = figures(client, vm, fresh=True)
+        return found[0]["intervalMs"] is not None and not found[1]["stale"]
+    wait_for(are_told, f"the rates of {vm}")
+    return found
 
 
 def virsh_figures(virt_host, vm):
