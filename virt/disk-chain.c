@@ -28,6 +28,19 @@ disk_chain_done(struct disk_chain *chain)
     *chain = (struct disk_chain){ 0 };
 }
 
+static bool
+same(const char *one, const char *other)
+{
+    return one && other ? strcmp(one, other) == 0 : one == other;
+}
+
+bool
+disk_chain_is_at(const struct disk_chain *chain, const struct disk_file *file)
+{
+    return chain->count > 0 && same(chain->files[0].path, file->path) &&
+           same(chain->files[0].volume, file->volume);
+}
+
 /* ---- reading ---- */
 
 /* Of an element that has a <source>, and says its format in 'format'. */

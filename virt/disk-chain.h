@@ -27,6 +27,8 @@ struct disk_chain {
 };
 
 void disk_chain_done(struct disk_chain *chain);
+/* Whether the guest writes to that file: the same path in another volume is another file. */
+bool disk_chain_is_at(const struct disk_chain *chain, const struct disk_file *file);
 /* Of 'node', a <disk>.  One without a medium has no files. */
 void disk_chain_read(const struct xml_node *node, struct disk_chain *ret_chain);
 /* The disk of that target, alias or serial, in a domain's description, as vm_disk_find(); NULL: there is none. */

@@ -12,14 +12,15 @@
 #define LOOK_MS 500
 
 static bool
-is_over(const struct disk_chain *chain, const char *path)
+is_over(const struct disk_chain *chain, const struct disk_file *where)
 {
-    return !chain->job && chain->count && strcmp(chain->files[0].path, path) == 0;
+    return !chain->job && disk_chain_is_at(chain, where);
 }
 
 bool
-disk_job_look(struct call *call, const char *disk, const char *path, enum disk_job_stage *ret_stage,
-              uint64_t *ret_done, uint64_t *ret_total, struct error **err)
+disk_job_look(struct call *call, const char *disk, const struct disk_file *where,
+              enum disk_job_stage *ret_stage, uint64_t *ret_done, uint64_t *ret_total,
+              struct error **err)
 {
     const struct disk_work *work = call->state;
     _cleanup_(disk_chain_done) struct disk_chain chain = { 0 };
@@ -30,7 +31,7 @@ disk_job_look(struct call *call, const char *disk, const char *path, enum disk_j
     *ret_done = *ret_total = 0;
     if (!disk_work_look(call, disk, &chain, err) || !vm_domain(call, &domain, err))
         return false;
-    if (is_over(&chain, path)) {
+    if (is_over(&chain, where)) {
         *ret_stage = DISK_JOB_OVER;
         return true;
     }
@@ -97,7 +98,7 @@ was_ended(const struct disk_work *work, const char *disk, struct error **err)
 }
 
 enum outcome
-disk_job_follow(struct call *call, const char *disk, const char *path, uint64_t *rate,
+disk_job_follow(struct call *call, const char *disk, const struct disk_file *where, uint64_t *rate,
                 enum disk_job_stage *ret_stage)
 {
     const struct disk_work *work = call->state;
@@ -105,7 +106,7 @@ disk_job_follow(struct call *call, const char *disk, const char *path, uint64_t 
     struct error *error = NULL;
     uint64_t done, total;
 
-    if (!disk_job_look(call, disk, path, ret_stage, &done, &total, &error)) {
+    if (!disk_job_look(call, disk, where, ret_stage, &done, &total, &error)) {
         /* However long libvirt is busy with the VM, its job goes on. */
         if ((error->code != ERROR_BUSY && error->code != ERROR_TIMEOUT) || call_aborted(call))
             return call_fail(call, error);
@@ -129,7 +130,8 @@ disk_job_follow(struct call *call, const char *disk, const char *path, uint64_t 
 }
 
 bool
-disk_job_pivot(struct call *call, const char *disk, const char *path, struct error **err)
+disk_job_pivot(struct call *call, const char *disk, const struct disk_file *where,
+               struct error **err)
 {
     enum disk_job_stage stage = DISK_JOB_READY;
     struct error *failure = NULL;
@@ -142,7 +144,7 @@ disk_job_pivot(struct call *call, const char *disk, const char *path, struct err
         (void)virt_fail(&failure, domain, "QEMU does not go over to the other side of disk '%s'",
                         disk);
     /* It may have gone over all the same. */
-    if (!disk_job_look(call, disk, path, &stage, &done, &total, err)) {
+    if (!disk_job_look(call, disk, where, &stage, &done, &total, err)) {
         error_free(failure);
         return false;
     }

@@ -17,8 +17,8 @@ enum disk_job_stage {
     DISK_JOB_GONE  /* there is none, and the disk is what it was */
 };
 
-/* 'path' is where to.  '*ret_done' and '*ret_total' are QEMU's.  Worker. */
-bool disk_job_look(struct call *call, const char *disk, const char *path,
+/* 'where' to: path and volume.  '*ret_done' and '*ret_total' are QEMU's.  Worker. */
+bool disk_job_look(struct call *call, const char *disk, const struct disk_file *where,
                    enum disk_job_stage *ret_stage, uint64_t *ret_done, uint64_t *ret_total,
                    struct error **err) _must_check_;
 
@@ -26,13 +26,13 @@ bool disk_job_look(struct call *call, const char *disk, const char *path,
  * A step that follows it: keeps the task's rate, and its progress, and comes again until the job is ready,
  * or over ('*ret_stage').  OUTCOME_COMPLETE only then.  Aborted, it cancels the job first.
  */
-enum outcome disk_job_follow(struct call *call, const char *disk, const char *path, uint64_t *rate,
-                             enum disk_job_stage *ret_stage);
+enum outcome disk_job_follow(struct call *call, const char *disk, const struct disk_file *where,
+                             uint64_t *rate, enum disk_job_stage *ret_stage);
 /* Of one that an agent before has begun: the bound that it has is the task's to begin with. */
 uint64_t disk_job_take_rate(struct call *call, const char *disk);
 /* Has QEMU go over, and waits for that.  DISK_JOB_OVER then.  Worker. */
-bool disk_job_pivot(struct call *call, const char *disk, const char *path, struct error **err)
-    _must_check_;
+bool disk_job_pivot(struct call *call, const char *disk, const struct disk_file *where,
+                    struct error **err) _must_check_;
 /* Ends it, if it is there, without going over: waits for its end. */
 bool disk_job_cancel(struct call *call, const char *disk, struct error **err) _must_check_;
 

@@ -25,13 +25,13 @@ struct merge_state {
     char *image;                   /* owned */
     struct image_merge steps;
     bool locked;
-    bool listed;      /* in the table of jobs */
-    bool began;       /* QEMU may be at it */
-    bool over;        /* QEMU has gone over */
-    bool was_done;    /* a kill had left only the record to be written, and that is done */
-    bool goes_on;     /* QEMU is at it already */
-    char *path;       /* the base's data, as QEMU has them; owned */
-    char *base_index; /* libvirt's name for them: "vda[1]"; owned */
+    bool listed;            /* in the table of jobs */
+    bool began;             /* QEMU may be at it */
+    bool over;              /* QEMU has gone over */
+    bool was_done;          /* a kill had left only the record to be written, and that is done */
+    bool goes_on;           /* QEMU is at it already */
+    struct disk_file where; /* the base's data, as QEMU has them: path and volume; owned */
+    char *base_index;       /* libvirt's name for them: "vda[1]"; owned */
     uint64_t rate;
 };
 
@@ -44,7 +44,8 @@ merge_done(struct call *call)
         image_merge_done(&state->steps);
     free(TAKE(state->disk));
     free(TAKE(state->image));
-    free(TAKE(state->path));
+    free(TAKE(state->where.path));
+    free(TAKE(state->where.volume));
     free(TAKE(state->base_index));
     disk_work_done(call);
 }
@@ -93,7 +94,8 @@ check_base(struct merge_state *state, const struct disk_chain *chain, struct err
         return error_set(err, ERROR_CONFLICT,
                          "disk '%s' stands on '%s' in QEMU, and image '%s' on '%s'", state->disk,
                          file ? file->path : "nothing", state->image, of_base);
-    state->path = xstrdup(file->path);
+    state->where.path = xstrdup(file->path);
+    state->where.volume = file->volume ? xstrdup(file->volume) : NULL;
     state->base_index = xprintf("%s[%s]", chain->target, file->index);
     return true;
 }
@@ -250,7 +252,7 @@ merge_follow(struct call *call)
     struct merge_state *state = call->state;
     enum disk_job_stage stage;
 
-    return disk_job_follow(call, state->disk, state->path, &state->rate, &stage);
+    return disk_job_follow(call, state->disk, &state->where, &state->rate, &stage);
 }
 
 static enum outcome
@@ -271,7 +273,7 @@ merge_switch(struct call *call)
     struct merge_state *state = call->state;
     struct error *error = NULL;
 
-    if (is_live(call) && !disk_job_pivot(call, state->disk, state->path, &error))
+    if (is_live(call) && !disk_job_pivot(call, state->disk, &state->where, &error))
         return vm_fail(call, error);
     state->over = true;
     if (!image_merge_switch(&state->steps, &error))

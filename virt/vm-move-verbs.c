@@ -23,12 +23,12 @@ struct move_state {
     struct repository *target; /* a reference */
     struct disk_claim *claim;  /* of the target; owned; NULL: it is complete already */
     struct disk_note note;
-    bool noted;   /* on disk */
-    bool goes_on; /* an agent before has begun it */
-    bool over;    /* QEMU has gone over */
-    bool began;   /* a job may run */
-    bool listed;  /* in the table of jobs */
-    char *path;   /* of the target's data, as QEMU has them; owned */
+    bool noted;             /* on disk */
+    bool goes_on;           /* an agent before has begun it */
+    bool over;              /* QEMU has gone over */
+    bool began;             /* a job may run */
+    bool listed;            /* in the table of jobs */
+    struct disk_file where; /* the target's data, as QEMU has them: path and volume; owned */
     uint64_t rate;
 };
 
@@ -40,7 +40,8 @@ move_done(struct call *call)
     disk_claim_keep(TAKE(state->claim));
     repository_unref(TAKE(state->target));
     disk_note_done(&state->note);
-    free(TAKE(state->path));
+    free(TAKE(state->where.path));
+    free(TAKE(state->where.volume));
     disk_work_done(call);
 }
 
@@ -90,6 +91,17 @@ same(const char *one, const char *other)
     return one && other && strcmp(one, other) == 0;
 }
 
+static void
+set_where(struct move_state *state)
+{
+    const struct image *image = state->claim->image;
+    const struct repository_place *place = &state->target->place;
+
+    state->where.path = disk_data_path(image, image_record_data(&image->record));
+    if (repository_place_is_in_volume(place))
+        state->where.volume = xstrdup(place->volume);
+}
+
 static bool
 refuse_job(const struct move_state *state, const char *what, struct error **err)
 {
@@ -120,12 +132,12 @@ take_up(struct call *call, const struct disk_chain *chain, struct error **err)
         error_free(TAKE(*err));
         if (!disk_describe(state->target, state->note.image, &source, err))
             return false;
-        state->path = xstrdup(source.layers[0].path);
+        state->where.path = xstrdup(source.layers[0].path);
+        state->where.volume = source.volume ? xstrdup(source.volume) : NULL;
     } else
-        state->path =
-            disk_data_path(state->claim->image, image_record_data(&state->claim->image->record));
+        set_where(state);
     state->goes_on = state->noted = true;
-    state->over = !chain->job && chain->count && same(chain->files[0].path, state->path);
+    state->over = !chain->job && disk_chain_is_at(chain, &state->where);
     state->began = same(chain->job, "copy");
     return true;
 }
@@ -239,8 +251,7 @@ make_target(struct call *call, struct error **err)
     if (!disk_move_begin(state->target, state->note.image, &target, &user, &wish, &state->claim,
                          err))
         return error_wrap(err, "cannot make the image that disk '%s' is to be", state->note.disk);
-    state->path =
-        disk_data_path(state->claim->image, image_record_data(&state->claim->image->record));
+    set_where(state);
     return true;
 }
 
@@ -266,16 +277,15 @@ copy_xml(const struct move_state *state)
 {
     _cleanup_(xml_writer_freep) struct xml_writer *writer = xml_writer_new();
     const struct repository_place *place = &state->target->place;
-    const bool in_volume = repository_place_is_in_volume(place);
     const enum image_format format = state->claim->image->record.format;
     const struct disk_file file = {
-        .path = state->path,
-        .volume = in_volume ? place->volume : NULL,
+        .path = state->where.path,
+        .volume = state->where.volume,
         .format = (char *)(uintptr_t)image_format_name(format),
     };
 
     xml_element(writer, "disk");
-    disk_xml_file(writer, &file, in_volume ? place->servers : NULL);
+    disk_xml_file(writer, &file, file.volume ? place->servers : NULL);
     xml_element_end(writer);
     return xml_writer_take(writer);
 }
@@ -337,7 +347,7 @@ move_follow(struct call *call)
     struct move_state *state = call->state;
     enum disk_job_stage stage;
 
-    return disk_job_follow(call, state->note.disk, state->path, &state->rate, &stage);
+    return disk_job_follow(call, state->note.disk, &state->where, &state->rate, &stage);
 }
 
 static enum outcome
@@ -346,7 +356,7 @@ move_go_over(struct call *call)
     struct move_state *state = call->state;
     struct error *error = NULL;
 
-    if (!state->over && !disk_job_pivot(call, state->note.disk, state->path, &error))
+    if (!state->over && !disk_job_pivot(call, state->note.disk, &state->where, &error))
         return vm_fail(call, error);
     state->over = true;
     if (state->claim && !disk_move_finish(state->claim, &error))

@@ -100,6 +100,28 @@ a_disk_in_a_volume_and_one_without_a_medium_are_told(void **unused)
     assert_int_equal(err->code, ERROR_NOT_FOUND);
 }
 
+/* Two volumes hold the repositories of a pool in the same folders as a rule. */
+static void
+a_file_is_the_same_one_in_its_own_volume_only(void **unused)
+{
+    _cleanup_(xml_freep) struct xml_document *document = parse(domain);
+    _cleanup_(disk_chain_done) struct disk_chain volume = { 0 }, file = { 0 }, none = { 0 };
+    static char here[] = "gv0", there[] = "gv1", path[] = "images/data/data",
+                data[] = "/r/images/web/data-1";
+    _cleanup_(error_freep) struct error *err = NULL;
+
+    (void)unused;
+    assert_true(disk_chain_find(xml_root(document), "web", "vda", &file, &err) &&
+                disk_chain_find(xml_root(document), "web", "vdb", &volume, &err) &&
+                disk_chain_find(xml_root(document), "web", "sda", &none, &err));
+    assert_true(disk_chain_is_at(&volume, &(struct disk_file){ .path = path, .volume = here }));
+    assert_false(disk_chain_is_at(&volume, &(struct disk_file){ .path = path, .volume = there }));
+    assert_false(disk_chain_is_at(&volume, &(struct disk_file){ .path = path }));
+    assert_true(disk_chain_is_at(&file, &(struct disk_file){ .path = data }));
+    assert_false(disk_chain_is_at(&file, &(struct disk_file){ .path = data, .volume = here }));
+    assert_false(disk_chain_is_at(&none, &(struct disk_file){ .path = data }));
+}
+
 static void
 a_note_is_read_back_and_is_of_its_disk_alone(void **unused)
 {
@@ -160,6 +182,7 @@ main(void)
         cmocka_unit_test(a_target_is_meant_before_another_disks_serial),
         cmocka_unit_test(a_chain_is_read_with_its_job),
         cmocka_unit_test(a_disk_in_a_volume_and_one_without_a_medium_are_told),
+        cmocka_unit_test(a_file_is_the_same_one_in_its_own_volume_only),
         cmocka_unit_test(a_note_is_read_back_and_is_of_its_disk_alone),
         cmocka_unit_test(a_disk_is_put_over_other_files),
     };
