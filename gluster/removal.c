@@ -110,6 +110,13 @@ check_which(const struct operation *operation, char *const *bricks, struct error
                             operation->id);
 }
 
+/* glusterd 10.3 does not hear of the end of a process that it found when it started. */
+static bool
+lost_sight(const struct operation_host *host)
+{
+    return host->status == OPERATION_FAILED && !host->figures.failures && !host->figures.skipped;
+}
+
 char *
 removal_failures(const struct operation *operation)
 {
@@ -121,9 +128,12 @@ removal_failures(const struct operation *operation)
         if (host->status == OPERATION_COMPLETED && !host->figures.failures &&
             !host->figures.skipped)
             continue;
-        text_printf(&text, "%s%s: %s, %" PRIu64 " files failed, %" PRIu64 " skipped",
+        text_printf(&text, "%s%s: %s, %" PRIu64 " files failed, %" PRIu64 " skipped%s",
                     text.length ? "; " : "", host->host, operation_status_name(host->status),
-                    host->figures.failures, host->figures.skipped);
+                    host->figures.failures, host->figures.skipped,
+                    lost_sight(host) ? ": its glusterd has lost sight of the work, as one that is "
+                                       "restarted meanwhile does"
+                                     : "");
     }
     return text_take(&text);
 }

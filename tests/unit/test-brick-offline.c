@@ -123,6 +123,21 @@ what_is_not_surely_ended_is_waited_for(void **unused)
 }
 
 static void
+a_failure_without_files_is_explained(void **unused)
+{
+    struct operation_host failed = { .host = host, .status = OPERATION_FAILED };
+    const struct operation operation = { .hosts = &failed, .host_count = 1 };
+    _cleanup_free_ char *none = removal_failures(&operation), *some = NULL;
+
+    (void)unused;
+    assert_string_equal(none, "h3: failed, 0 files failed, 0 skipped: its glusterd has lost sight "
+                              "of the work, as one that is restarted meanwhile does");
+    failed.figures.skipped = 1;
+    some = removal_failures(&operation);
+    assert_string_equal(some, "h3: failed, 0 files failed, 1 skipped");
+}
+
+static void
 files_left_behind_are_told_by_host_and_may_be_cancelled(void **unused)
 {
     struct error *error = NULL;
@@ -309,6 +324,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_cell_has_its_move),
         cmocka_unit_test(what_is_not_surely_ended_is_waited_for),
+        cmocka_unit_test(a_failure_without_files_is_explained),
         cmocka_unit_test(files_left_behind_are_told_by_host_and_may_be_cancelled),
         cmocka_unit_test(what_somebody_else_does_is_not_touched),
         cmocka_unit_test(those_that_have_left_do_not_hold_up_the_rest),
