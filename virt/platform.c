@@ -67,8 +67,10 @@ choose_virtualization(const struct xml_node *arch, const char *wanted, struct pl
     platform->virtualization = xml_attribute(domain, "type");
     emulator = xml_text(domain, "emulator");
     platform->emulator = xstrdup(*emulator ? emulator : xml_text(arch, "emulator"));
-    return platform->virtualization != NULL ||
-           error_set(err, ERROR_BACKEND_FAILED, "libvirt tells of no virtualization on this host");
+    if (platform->virtualization)
+        return true;
+    error_set(err, ERROR_BACKEND_FAILED, "libvirt tells of no virtualization on this host");
+    return error_data_text(err, "backend", "libvirt");
 }
 
 /* A <domain> with machines of its own hides those of the architecture. */
@@ -123,9 +125,11 @@ platform_choose(const char *capabilities, const struct vm_description *descripti
         return false;
     arch = xml_child(find_guest(xml_root(document)), "arch");
     platform.architecture = xml_attribute(arch, "name");
-    if (!platform.architecture)
-        return error_set(err, ERROR_BACKEND_FAILED,
-                         "libvirt tells of no emulator on this host: install QEMU");
+    if (!platform.architecture) {
+        error_set(err, ERROR_BACKEND_FAILED,
+                  "libvirt tells of no emulator on this host: install QEMU");
+        return error_data_text(err, "backend", "libvirt");
+    }
     platform.x86 =
         strcmp(platform.architecture, "x86_64") == 0 || strcmp(platform.architecture, "i686") == 0;
     if (!choose_virtualization(arch, description->virtualization, &platform, err) ||

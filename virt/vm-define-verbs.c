@@ -386,6 +386,7 @@ wait_until_told(struct call *call)
     }
     error_set(&error, ERROR_BACKEND_FAILED, "libvirt has taken VM '%s', but does not tell of it",
               state->name);
+    error_data_text(&error, "backend", "libvirt");
     return call_fail(call, error);
 }
 
