@@ -14,6 +14,7 @@
 
 #define HOLDER_SIZE_MAX 512
 #define PAUSE_MS 2
+#define NAMING_MS 50
 #define PATIENCE_MS 2000
 
 struct image_lock {
@@ -74,23 +75,24 @@ is_held_for_a_moment(const struct error *error)
     return error->data && strstr(error->data, " " IMAGE_LOCK_FOR_A_MOMENT "\"");
 }
 
-/* Who has taken it writes who he is after that: so it is looked twice.  Opened once: to open makes the file, in
-   an image that is being removed too. */
+/* Who has taken it writes who he is after that, and who lets it go is named no more: so whoever it is, it is looked
+   for some time.  Opened once: to open makes the file, in an image that is being removed too. */
 static bool
 take_patiently(struct folder_lock *file, const char *image, struct error **err)
 {
     const struct timespec pause = { .tv_nsec = PAUSE_MS * NS_PER_MS };
     int64_t since_ns = clock_monotonic_ns();
 
-    for (unsigned looks = 0;; looks++) {
-        if (take(file, image, err))
-            return true;
-        if ((*err)->code != ERROR_IMAGE_IN_USE || (looks > 0 && !is_held_for_a_moment(*err)) ||
-            clock_monotonic_ns() - since_ns > PATIENCE_MS * NS_PER_MS)
+    while (!take(file, image, err)) {
+        int64_t patience_ms = is_held_for_a_moment(*err) ? PATIENCE_MS : NAMING_MS;
+
+        if ((*err)->code != ERROR_IMAGE_IN_USE ||
+            clock_monotonic_ns() - since_ns > patience_ms * NS_PER_MS)
             return false;
         error_free(TAKE(*err));
         (void)nanosleep(&pause, NULL);
     }
+    return true;
 }
 
 bool

@@ -21,7 +21,7 @@ enum image_lock_mode { IMAGE_LOCK_SHARED, IMAGE_LOCK_EXCLUSIVE };
 #define IMAGE_LOCK_FOR_A_MOMENT "for a moment"
 
 /*
- * Locks the image in 'folder', at once or not at all.  'holder' (host id and task, as
+ * Locks the image in 'folder', in a moment or not at all.  'holder' (host id and task, as
  * one line of text) is left in the file by a writer.  '*ret_lock' is the caller's.
  * Errors: ImageInUse (data: holder where known), RepositoryUnavailable (read-only file system).
  * Worker thread; blocks as long as the file server does.

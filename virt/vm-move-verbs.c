@@ -18,6 +18,9 @@
 #include "virt/job-table.h"
 #include "virt/virt-internal.h"
 
+#define RELEASE_FOR_MS 10000
+#define RELEASE_EVERY_MS 200
+
 struct move_state {
     struct disk_work work;
     struct repository *target; /* a reference */
@@ -446,6 +449,9 @@ move_let_go(struct call *call)
     _cleanup_(error_freep) struct error *error = NULL;
     bool done = let_go(call, &error);
 
+    /* Somebody looks at it, as the agent itself does at what its VMs have let go. */
+    if (!done && error->code == ERROR_IMAGE_IN_USE && call_elapsed_ms(call) < RELEASE_FOR_MS)
+        return call_retry(call, RELEASE_EVERY_MS, "%s", error->message);
     forget_note(call);
     return call_complete(call, done ? NULL : "the old image stays: %s", done ? "" : error->message);
 }

@@ -2,6 +2,7 @@
 """Disks of a guest that writes to them all the time: kept, merged and moved under it, and what libvirt does by itself.
 Each beat of the guest is on its disk when its console tells of it, so no image may ever hold fewer."""
 import contextlib
+import fcntl
 import os
 import signal
 import subprocess
@@ -191,7 +192,13 @@ def test_a_merge_leaves_one_image_with_all_that_was_written(virt_host, agent, cl
 
 
 def test_a_disk_moves_while_the_guest_writes(virt_host, agent, client, tmp_path):
-    run(client, "vm.moveDisk", disk="vda", targetRepository="slow", format="qcow2")
+    task = began(client, "vm.moveDisk", targetRepository="slow", format="qcow2")
+    with open(agent.folder / "fast/images/web/lock", "r+b") as lock:  # somebody looks at the old one just then
+        fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        client.call("task.throttle", {"task": task, "bytesPerSecond": 0})
+        wait_for(lambda: attempts(client, task, "let the old image go") > 1, "the agent to try again")
+        assert images(client) == ["web"]
+    assert client.call("task.wait", {"task": task})["status"] == "done"
     assert (images(client), images(client, "slow")) == ([], ["web"])
     assert place(client) == ("slow", "web") and image(client, "web", "slow")["state"] == "optimized"
     check_disk(virt_host, agent, tmp_path, repository="slow")
@@ -351,6 +358,12 @@ def began(client, verb, **arguments):
     (job,) = jobs(client, task=task)
     assert (job["state"], job["bytesPerSecond"]) == ("running", SLOW)
     return task
+
+
+def attempts(client, task, step):
+    """How often it was begun."""
+    steps = client.call("task.status", {"task": task})["steps"]
+    return next(each.get("attempts", 0) for each in steps if each["name"] == step)
 
 
 def adopted(client, kind, before):
