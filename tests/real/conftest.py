@@ -13,7 +13,8 @@ numbers = itertools.count(1)
 
 # What takes longest begins first.
 FIRST = ("test_rebalance", "test_brick_verbs", "test_brick_removal", "test_peer_roll", "test_volume_life",
-         "test_gluster_repository", "test_gluster_chain", "test_georep", "test_gluster_events")
+         "test_gluster_repository", "test_vm_migration", "test_vm_jobs", "test_gluster_chain", "test_georep",
+         "test_vm_backup", "test_gluster_events")
 
 
 def pytest_collection_modifyitems(items):

