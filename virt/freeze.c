@@ -60,13 +60,18 @@ freeze_refuse(const char *vm, struct error **err)
     return error_data_text(err, "needs", "a guest that is not frozen");
 }
 
+/* By its note: one that cannot be read may tell of a deadline, which must not be put off. */
 static bool
-is_noted(virDomainPtr domain)
+require_unfrozen(virDomainPtr domain, struct error **err)
 {
     _cleanup_free_ char *xml = virDomainGetMetadata(domain, VIR_DOMAIN_METADATA_ELEMENT,
                                                     VM_FREEZE_URI, VIR_DOMAIN_AFFECT_LIVE);
 
-    return xml;
+    if (xml)
+        return freeze_refuse(virDomainGetName(domain), err);
+    return virGetLastErrorCode() == VIR_ERR_NO_DOMAIN_METADATA ||
+           virt_fail(err, domain, "cannot ask whether the guest '%s' is frozen",
+                     virDomainGetName(domain));
 }
 
 /* A freeze may take a minute, so an agent that does not answer at all is found out by another question. */
@@ -84,8 +89,8 @@ bool
 freeze_prepare(virDomainPtr domain, int64_t until_ns, struct error **err)
 {
     WORKER_ONLY();
-    if (is_noted(domain))
-        return freeze_refuse(virDomainGetName(domain), err);
+    if (!require_unfrozen(domain, err))
+        return false;
     if (!is_awake(domain))
         return virt_fail(err, domain, "cannot freeze the guest '%s'", virDomainGetName(domain));
     guest_limit(domain, FREEZE_LIMIT_S);
